@@ -1,0 +1,123 @@
+// What a metric does to each row once, before rows meet in pairs.
+//
+// A policy offers
+//   describe(load, features)  facts of one row; load(k) returns feature k
+//   prepare(value, info)      the feature that the pair loop sees
+//   pull_back(g, x, info, dot)  gradient by the prepared feature -> gradient by the raw one, where
+//                             x is the prepared feature and dot = sum_k g_k x_k
+// on a scalar type S: double, long double or Dual of one.
+#pragma once
+
+#include <cstdint>
+
+#include "core/math.h"
+
+SEMIDEEP_MATH_BEGIN
+
+template <class S>
+struct RowInfo {
+  S scale;  // factors that prepare() applies, in this order
+  S inverse_norm;
+  S stat;  // what Metric::distance wants to know of the row; NaN if the row has a NaN
+};
+
+/// Rows as they are.
+struct RawRow {
+  static constexpr bool has_info = false;
+  template <class S, class Load>
+  static SEMIDEEP_INLINE RowInfo<S> describe(const Load&, int64_t) {
+    return {S(1.0), S(1.0), S(0.0)};
+  }
+  template <class S>
+  static SEMIDEEP_INLINE S prepare(S value, const RowInfo<S>&) {
+    return value;
+  }
+  template <class S>
+  static SEMIDEEP_INLINE S pull_back(S gradient, S, const RowInfo<S>&, S) {
+    return gradient;
+  }
+};
+
+/// Rows as they are, for metrics that only ask whether two values differ: a comparison hides a NaN, so
+/// stat carries it.
+struct CategoryRow : RawRow {
+  static constexpr bool has_info = true;
+  template <class S, class Load>
+  static SEMIDEEP_INLINE RowInfo<S> describe(const Load& load, int64_t features) {
+    S stat(0.0);
+    for (int64_t k = 0; k < features; ++k) {
+      const S value = load(k);
+      if (value != value) stat = value;
+    }
+    return {S(1.0), S(1.0), stat};
+  }
+};
+
+/// Each value becomes 1 where it is not zero, else 0; stat is their number.
+struct SupportRow {
+  static constexpr bool has_info = true;
+  template <class S, class Load>
+  static SEMIDEEP_INLINE RowInfo<S> describe(const Load& load, int64_t features) {
+    S stat(0.0);
+    for (int64_t k = 0; k < features; ++k) {
+      const S value = load(k);
+      stat = stat + (value == value ? prepare(value, RowInfo<S>{}) : value);
+    }
+    return {S(1.0), S(1.0), stat};
+  }
+  template <class S>
+  static SEMIDEEP_INLINE S prepare(S value, const RowInfo<S>&) {
+    return select(value == S(0.0), S(0.0), S(1.0));
+  }
+  template <class S>
+  static SEMIDEEP_INLINE S pull_back(S gradient, S, const RowInfo<S>&, S) {
+    return gradient;
+  }
+};
+
+/// Rows of length one; stat is 0 for a zero row, else 1.
+///
+/// The row is first multiplied by the power of two that brings its largest magnitude near 1: exact, and
+/// the sum of squares can then neither overflow nor underflow, so no epsilon is needed.
+struct UnitRow {
+  static constexpr bool has_info = true;
+  template <class S, class Load>
+  static SEMIDEEP_INLINE RowInfo<S> describe(const Load& load, int64_t features) {
+    double largest = 0.0;
+    for (int64_t k = 0; k < features; ++k) {
+      const double magnitude = ::fabs(static_cast<double>(primal(load(k))));
+      largest = magnitude > largest ? magnitude : largest;
+    }
+    // A row of NaN has no magnitude above 0 either: the norm below, not `largest`, tells it apart.
+    const S scale(power_of_two_below(largest));
+    S sum(0.0);
+    for (int64_t k = 0; k < features; ++k) {
+      const S value = load(k) * scale;
+      sum = fma(value, value, sum);
+    }
+    if (sum == S(0.0)) return {S(1.0), S(1.0), S(features == 0 ? 1.0 : 0.0)};
+    const S norm = sqrt(sum);
+    return {scale, S(1.0) / norm, S(1.0) + S(0.0) * norm};
+  }
+  template <class S>
+  static SEMIDEEP_INLINE S prepare(S value, const RowInfo<S>& info) {
+    return value * info.scale * info.inverse_norm;
+  }
+  // d(x/|x|)/dx = (I - u u^T) / |x| with u = x/|x|
+  template <class S>
+  static SEMIDEEP_INLINE S pull_back(S gradient, S unit, const RowInfo<S>& info, S dot) {
+    return (gradient - dot * unit) * info.inverse_norm * info.scale;
+  }
+
+ private:
+  static SEMIDEEP_INLINE double power_of_two_below(double largest) {
+    if (!(largest > 0.0 && largest <= 1.7976931348623157e308)) return 1.0;
+    int exponent;
+    (void)::frexp(largest, &exponent);
+    // 2^1022 and 2^-1022 are the last powers of two that are normal numbers in both directions.
+    exponent = exponent > 1022 ? 1022 : exponent < -1022 ? -1022 : exponent;
+    return ::ldexp(1.0, -exponent);
+  }
+};
+
+SEMIDEEP_MATH_END

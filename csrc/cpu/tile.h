@@ -1,0 +1,258 @@
+// The tile: distances between a block of left rows and a panel of right rows.
+//
+// Right rows are packed in transposed panels, so that one vector holds the same feature of kLanes rows;
+// left features are broadcast. A register block of kRegisterRows x kRegisterVectors accumulates over the
+// features; distances then stand in the tile, in L2, for the tasks of tasks.h.
+//
+// Everything is taken to double when it is packed. A pair's arithmetic depends on nothing but its two rows,
+// and a row's reduction over the right rows on nothing but their order: results are the same bits for any
+// split of the rows over threads, tasks or calls.
+#pragma once
+
+#include <type_traits>
+
+#include "core/kernels.h"
+#include "core/problem.h"
+#include "cpu/backend.h"
+#include "cpu/vec.h"
+
+SEMIDEEP_MATH_BEGIN
+
+// 128 columns x 128 features of doubles are 128 KiB, as is twice the 64 x 128 tile: together well inside
+// the 1 MiB (Intel: 2 MiB) of L2 of current server cores, with the next panel on its way.
+constexpr int64_t kTileColumns = 128;
+constexpr int64_t kTileFeatures = 128;
+constexpr int64_t kTileVectors = kTileColumns / kLanes;
+constexpr int kRegisterRows = 4;
+constexpr int kRegisterVectors = 2;
+
+// Calls f with a null pointer of the element type, so that the type is chosen once a row, not once a value.
+template <class F>
+SEMIDEEP_INLINE void with_element_type(DType dtype, F&& f) {
+  if (dtype == DType::float32) {
+    f(static_cast<const float*>(nullptr));
+  } else {
+    f(static_cast<const double*>(nullptr));
+  }
+}
+
+SEMIDEEP_INLINE double load_element(const void* data, DType dtype, int64_t at) {
+  return dtype == DType::float32 ? static_cast<double>(static_cast<const float*>(data)[at])
+                                 : static_cast<const double*>(data)[at];
+}
+
+// Reads features of one row as scalars S; a Dual takes its tangent from Side::tangents.
+template <class S, class T>
+struct RowReader {
+  const T* row;
+  const T* tangent;
+
+  RowReader(const Problem& p, const Side& side, int64_t batch, int64_t at)
+      : row(static_cast<const T*>(side.rows) + batch * side.rows_batch_stride +
+            at * side.rows_row_stride),
+        tangent(side.tangents ? static_cast<const T*>(side.tangents) +
+                                    (batch * side.count + at) * p.features
+                              : nullptr) {}
+  SEMIDEEP_INLINE S operator()(int64_t k) const {
+    if constexpr (sizeof(S) == sizeof(double)) {
+      return static_cast<double>(row[k]);
+    } else {
+      return S(static_cast<double>(row[k]), tangent ? static_cast<double>(tangent[k]) : 0.0);
+    }
+  }
+};
+
+// sqrt(sum (x - y)^2) with differences scaled by the largest, for sums outside the range of double.
+template <class S, class Reader>
+inline S rescaled_euclidean(const Reader& x, const Reader& y, int64_t features) {
+  double largest = 0.0;
+  for (int64_t k = 0; k < features; ++k) {
+    const double magnitude = ::fabs(primal(x(k) - y(k)));
+    if (magnitude != magnitude) return S(magnitude);
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  if (largest == 0.0 || largest > 1.7976931348623157e308) return S(largest);
+  S sum(0.0);
+  for (int64_t k = 0; k < features; ++k) {
+    const S ratio = (x(k) - y(k)) / S(largest);
+    sum = fma(ratio, ratio, sum);
+  }
+  return S(largest) * sqrt(sum);
+}
+
+template <class V, class Metric>
+class Tile {
+ public:
+  using S = Lane<V>;
+  using Info = RowInfo<S>;
+
+  struct Storage {
+    alignas(64) V panel[kTileVectors * kTileFeatures];  // [vector][feature]
+    alignas(64) V distances[kTileRows * kTileVectors];  // [row][vector]
+    alignas(64) V column_stats[kTileVectors];
+    S block[kTileRows * kTileFeatures];  // [row][feature]
+  };
+
+  Tile(const Problem& problem, const Block& block, Storage& storage)
+      : problem_(problem), block_(block), storage_(storage) {}
+
+  // Fills the distances of all rows of the block to columns [begin, begin + count).
+  void compute(int64_t begin, int64_t count) {
+    begin_ = begin;
+    count_ = count;
+    vectors_ = (count + kLanes - 1) / kLanes;
+    for (int64_t v = 0; v < vectors_; ++v)
+      for (int lane = 0; lane < kLanes; ++lane)
+        set_lane(storage_.column_stats[v], lane, info(block_.right_info, column(v, lane)).stat);
+
+    for (int64_t i = 0; i < block_.rows * vectors_; ++i) storage_.distances[i] = V(0.0);
+    for_feature_blocks([&](int64_t, int64_t features) { accumulate(features); });
+
+    const V features(static_cast<double>(problem_.features));
+    for (int64_t row = 0; row < block_.rows; ++row) {
+      const V stat = row_stat(row);
+      for (int64_t v = 0; v < vectors_; ++v) {
+        V& d = distance(row, v);
+        const V sum = d;
+        d = problem_.features == 0 ? V(0.0)
+                                   : Metric::distance(sum, stat, storage_.column_stats[v], features);
+        if constexpr (Metric::rescale)
+          if (problem_.dtype == DType::float64) rescale(row, v, sum, d);
+      }
+    }
+  }
+
+  int64_t vectors() const { return vectors_; }
+  V& distance(int64_t row, int64_t v) { return storage_.distances[row * vectors_ + v]; }
+  V row_stat(int64_t row) const { return broadcast(info(block_.left_info, block_.row_begin + row).stat); }
+  V column_stat(int64_t v) const { return storage_.column_stats[v]; }
+
+  // The right row behind a lane. Lanes past the end repeat the last row, so that whatever is computed
+  // from them is as tame as real data; callers give them the value 0.
+  int64_t column(int64_t v, int lane) const {
+    const int64_t at = v * kLanes + lane;
+    return begin_ + (at < count_ ? at : count_ - 1);
+  }
+  bool is_column(int64_t v, int lane) const { return v * kLanes + lane < count_; }
+
+  // result(row, k) += sum over columns of w[row][v] (x[row][k] - y[column][k])
+  template <class Result>
+  void add_weighted_differences(const V* w, Result&& result) {
+    for_feature_blocks([&](int64_t first, int64_t features) {
+      for (int64_t row = 0; row < block_.rows; ++row)
+        for (int64_t k = 0; k < features; ++k) {
+          const V x = broadcast(storage_.block[row * features + k]);
+          V sum(0.0);
+          for (int64_t v = 0; v < vectors_; ++v)
+            sum = fma(w[row * vectors_ + v], x - storage_.panel[v * features + k], sum);
+          S& total = result(row, first + k);
+          total = total + sum_lanes(sum);
+        }
+    });
+  }
+
+ private:
+  Info info(const void* infos, int64_t at) const {
+    if constexpr (Metric::Row::has_info) {
+      return static_cast<const Info*>(infos)[at];
+    } else {
+      return Info{S(1.0), S(1.0), S(0.0)};
+    }
+  }
+
+  // Calls f(first, count) for each block of features, with both operands packed.
+  template <class F>
+  void for_feature_blocks(F&& f) {
+    for (int64_t first = 0; first < problem_.features; first += kTileFeatures) {
+      const int64_t left = problem_.features - first;
+      const int64_t features = left < kTileFeatures ? left : kTileFeatures;
+      if (packed_row_features_ != first) {
+        packed_row_features_ = first;
+        for (int64_t row = 0; row < block_.rows; ++row)
+          pack(problem_.left, block_.left_info, block_.row_begin + row, first, features,
+               [&](int64_t k, S value) { storage_.block[row * features + k] = value; });
+      }
+      if (packed_begin_ != begin_ || packed_column_features_ != first) {
+        packed_begin_ = begin_;
+        packed_column_features_ = first;
+        for (int64_t v = 0; v < vectors_; ++v)
+          for (int lane = 0; lane < kLanes; ++lane)
+            pack(problem_.right, block_.right_info, column(v, lane), first, features,
+                 [&](int64_t k, S value) { set_lane(storage_.panel[v * features + k], lane, value); });
+      }
+      f(first, features);
+    }
+  }
+
+  template <class Store>
+  void pack(const Side& side, const void* infos, int64_t at, int64_t first, int64_t features,
+            Store&& store) {
+    const Info facts = info(infos, at);
+    with_element_type(problem_.dtype, [&](auto* type) {
+      using T = std::remove_cv_t<std::remove_pointer_t<decltype(type)>>;
+      const RowReader<S, T> read(problem_, side, block_.batch, at);
+      for (int64_t k = 0; k < features; ++k) store(k, Metric::Row::prepare(read(first + k), facts));
+    });
+  }
+
+  void accumulate(int64_t features) {
+    int64_t row = 0;
+    for (; row + kRegisterRows <= block_.rows; row += kRegisterRows)
+      accumulate_rows<kRegisterRows>(row, features);
+    for (; row < block_.rows; ++row) accumulate_rows<1>(row, features);
+  }
+
+  template <int Rows>
+  SEMIDEEP_INLINE void accumulate_rows(int64_t row, int64_t features) {
+    int64_t v = 0;
+    for (; v + kRegisterVectors <= vectors_; v += kRegisterVectors)
+      accumulate_registers<Rows, kRegisterVectors>(row, v, features);
+    for (; v < vectors_; ++v) accumulate_registers<Rows, 1>(row, v, features);
+  }
+
+  // Sums start at 0 in each block of features and are added to the tile at its end: the rounding error then
+  // grows with the block's length and the number of blocks, not with the number of features.
+  template <int Rows, int Vectors>
+  SEMIDEEP_INLINE void accumulate_registers(int64_t row, int64_t v, int64_t features) {
+    V sums[Rows][Vectors];
+    for (int r = 0; r < Rows; ++r)
+      for (int c = 0; c < Vectors; ++c) sums[r][c] = V(0.0);
+    const S* x = storage_.block + row * features;
+    const V* y = storage_.panel + v * features;
+    for (int64_t k = 0; k < features; ++k)
+      for (int r = 0; r < Rows; ++r) {
+        const V value = broadcast(x[r * features + k]);
+        for (int c = 0; c < Vectors; ++c)
+          sums[r][c] = Metric::accumulate(sums[r][c], value, y[c * features + k]);
+      }
+    for (int r = 0; r < Rows; ++r)
+      for (int c = 0; c < Vectors; ++c) {
+        V& total = distance(row + r, v + c);
+        total = total + sums[r][c];
+      }
+  }
+
+  void rescale(int64_t row, int64_t v, V sum, V& d) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const double squared = primal(get_lane(sum, lane));
+      // Inside this range the sum of squares lost nothing that matters to a relative 1e-15.
+      if (squared >= 1e-280 && squared <= 1e300) continue;
+      using Reader = RowReader<S, double>;
+      const Reader x(problem_, problem_.left, block_.batch, block_.row_begin + row);
+      const Reader y(problem_, problem_.right, block_.batch, column(v, lane));
+      set_lane(d, lane, rescaled_euclidean<S>(x, y, problem_.features));
+    }
+  }
+
+  const Problem& problem_;
+  const Block& block_;
+  Storage& storage_;
+  int64_t begin_ = 0;
+  int64_t count_ = 0;
+  int64_t vectors_ = 0;
+  int64_t packed_row_features_ = -1;
+  int64_t packed_begin_ = -1;
+  int64_t packed_column_features_ = -1;
+};
+
+SEMIDEEP_MATH_END

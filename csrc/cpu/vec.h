@@ -1,0 +1,158 @@
+// One machine vector of doubles, as wide as the instruction set this file is compiled for.
+//
+// The compiler's vector extension supplies + - * / and comparisons on every target; only square root and
+// fused multiply-add need the target's own instruction.
+#pragma once
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+// GCC bug 105593: its own AVX-512 header trips its own warning.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+#include "core/dual.h"
+
+SEMIDEEP_MATH_BEGIN
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 8;
+#elif defined(__AVX2__)
+constexpr int kLanes = 4;
+#else
+constexpr int kLanes = 2;
+#endif
+
+struct Vec {
+  typedef double Native __attribute__((vector_size(kLanes * sizeof(double))));
+  typedef int64_t Bits __attribute__((vector_size(kLanes * sizeof(double))));
+  Native v;
+
+  Vec() = default;
+  SEMIDEEP_INLINE Vec(double constant) : v(constant - Native{}) {}  // NOLINT: implicit
+  SEMIDEEP_INLINE Vec(Native native) : v(native) {}                 // NOLINT: implicit
+  static SEMIDEEP_INLINE Vec load(const double* from) {
+    Native native;
+    __builtin_memcpy(&native, from, sizeof native);
+    return native;
+  }
+};
+
+SEMIDEEP_INLINE Vec operator+(Vec a, Vec b) { return a.v + b.v; }
+SEMIDEEP_INLINE Vec operator-(Vec a, Vec b) { return a.v - b.v; }
+SEMIDEEP_INLINE Vec operator-(Vec a) { return -a.v; }
+SEMIDEEP_INLINE Vec operator*(Vec a, Vec b) { return a.v * b.v; }
+SEMIDEEP_INLINE Vec operator/(Vec a, Vec b) { return a.v / b.v; }
+SEMIDEEP_INLINE Vec::Bits operator>(Vec a, Vec b) { return a.v > b.v; }
+SEMIDEEP_INLINE Vec::Bits operator==(Vec a, Vec b) { return a.v == b.v; }
+SEMIDEEP_INLINE Vec::Bits operator!=(Vec a, Vec b) { return a.v != b.v; }
+SEMIDEEP_INLINE Vec select(Vec::Bits mask, Vec a, Vec b) { return mask ? a.v : b.v; }
+SEMIDEEP_INLINE Vec max(Vec a, Vec b) { return select(a > b, a, b); }
+SEMIDEEP_INLINE Vec primal(Vec a) { return a; }
+
+SEMIDEEP_INLINE Vec fma(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+  return Vec::Native(_mm512_fmadd_pd(a.v, b.v, c.v));
+#elif defined(__FMA__)
+  return Vec::Native(_mm256_fmadd_pd(a.v, b.v, c.v));
+#else
+  return a.v * b.v + c.v;
+#endif
+}
+
+SEMIDEEP_INLINE Vec sqrt(Vec a) {
+#if defined(__AVX512F__)
+  return Vec::Native(_mm512_sqrt_pd(a.v));
+#elif defined(__AVX2__)
+  return Vec::Native(_mm256_sqrt_pd(a.v));
+#elif defined(__x86_64__)
+  return Vec::Native(_mm_sqrt_pd(a.v));
+#else
+  for (int lane = 0; lane < kLanes; ++lane) a.v[lane] = ::sqrt(a.v[lane]);
+  return a;
+#endif
+}
+
+// exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2. The Taylor polynomial of degree 13 is off by
+// 4e-18 there; rounding leaves at most 2 units in the last place. 2^n is applied in two halves, so that
+// results below 2^-1022 are rounded once, gradually.
+SEMIDEEP_INLINE Vec exp(Vec x) {
+  constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer
+  // Beyond these every double result is 0 or infinite; a NaN passes both.
+  x = select(x > Vec(800.0), Vec(800.0), x);
+  x = select(Vec(-800.0) > x, Vec(-800.0), x);
+  const Vec n = fma(x, Vec(1.4426950408889634), Vec(kRound)) - Vec(kRound);
+  // ln 2 in two parts; the first has trailing zeros, so its product with n is exact.
+  Vec r = fma(n, Vec(-0.6931471803691238), x);
+  r = fma(n, Vec(-1.9082149292705877e-10), r);
+
+  Vec p(1.0 / 6227020800.0);
+  p = fma(p, r, Vec(1.0 / 479001600.0));
+  p = fma(p, r, Vec(1.0 / 39916800.0));
+  p = fma(p, r, Vec(1.0 / 3628800.0));
+  p = fma(p, r, Vec(1.0 / 362880.0));
+  p = fma(p, r, Vec(1.0 / 40320.0));
+  p = fma(p, r, Vec(1.0 / 5040.0));
+  p = fma(p, r, Vec(1.0 / 720.0));
+  p = fma(p, r, Vec(1.0 / 120.0));
+  p = fma(p, r, Vec(1.0 / 24.0));
+  p = fma(p, r, Vec(1.0 / 6.0));
+  p = fma(p, r, Vec(0.5));
+  p = fma(p, r, Vec(1.0));
+  p = fma(p, r, Vec(1.0));
+
+  const auto power_of_two = [](Vec integer_plus_round) -> Vec {
+    const Vec::Bits bits = (Vec::Bits)integer_plus_round.v;
+    return Vec::Native((bits + 1023) << 52);
+  };
+  const Vec half = fma(n, Vec(0.5), Vec(kRound));
+  const Vec rest = n - (half - Vec(kRound)) + Vec(kRound);
+  return p * power_of_two(half) * power_of_two(rest);
+}
+
+// The scalar that a lane holds, and access to it.
+template <class V>
+struct LaneOf;
+template <>
+struct LaneOf<Vec> {
+  using type = double;
+};
+template <>
+struct LaneOf<Dual<Vec>> {
+  using type = Dual<double>;
+};
+template <class V>
+using Lane = typename LaneOf<V>::type;
+
+SEMIDEEP_INLINE double get_lane(const Vec& v, int lane) { return v.v[lane]; }
+SEMIDEEP_INLINE void set_lane(Vec& v, int lane, double value) { v.v[lane] = value; }
+SEMIDEEP_INLINE Dual<double> get_lane(const Dual<Vec>& v, int lane) {
+  return {v.value.v[lane], v.tangent.v[lane]};
+}
+SEMIDEEP_INLINE void set_lane(Dual<Vec>& v, int lane, Dual<double> value) {
+  v.value.v[lane] = value.value;
+  v.tangent.v[lane] = value.tangent;
+}
+
+SEMIDEEP_INLINE Vec broadcast(double value) { return value; }
+SEMIDEEP_INLINE Dual<Vec> broadcast(Dual<double> value) {
+  return {Vec(value.value), Vec(value.tangent)};
+}
+
+// Sums over lanes pairwise, always in the same order.
+SEMIDEEP_INLINE double sum_lanes(Vec a) {
+  double lanes[kLanes];
+  __builtin_memcpy(lanes, &a.v, sizeof lanes);
+  for (int width = kLanes / 2; width > 0; width /= 2)
+    for (int lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
+  return lanes[0];
+}
+SEMIDEEP_INLINE Dual<double> sum_lanes(Dual<Vec> a) {
+  return {sum_lanes(a.value), sum_lanes(a.tangent)};
+}
+SEMIDEEP_INLINE double max_lanes(Vec a) {
+  double largest = a.v[0];
+  for (int lane = 1; lane < kLanes; ++lane) largest = a.v[lane] > largest ? a.v[lane] : largest;
+  return largest;
+}
+
+SEMIDEEP_MATH_END

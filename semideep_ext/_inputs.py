@@ -1,0 +1,228 @@
+"""What users pass, made into what the ops take: checks, conversions, broadcasting."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ArrayLike = Any  # torch.Tensor, numpy.ndarray, pandas.DataFrame or a nested sequence of numbers
+
+# Exactly representable in float32; wider integers are computed in float64.
+_NARROW = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.float16, torch.bfloat16)
+
+
+def describe(name: str, value: Any) -> str:
+    """Name, type, shape, dtype and device of an argument, for error messages."""
+    if isinstance(value, Tensor):
+        return f"{name} is a {tuple(value.shape)} tensor of {value.dtype} on {value.device}"
+    shape = getattr(value, "shape", None)
+    return f"{name} is a {type(value).__name__}" + (f" of shape {shape}" if shape else "")
+
+
+def holds(condition: Tensor) -> bool:
+    """Whether the condition is known to be true.
+
+    Under torch.compile and vmap a value cannot be read; checks of values are left out there.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    try:
+        return bool(condition)
+    except RuntimeError:
+        return False
+
+
+def _encode_categories(columns: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Replace arbitrary hashable values by numbers, equal where the values are equal; NaN stays NaN."""
+    codes: dict[Any, int] = {}
+
+    def code(value: Any) -> float:
+        if isinstance(value, float) and math.isnan(value):
+            return math.nan
+        return codes.setdefault(value, len(codes))
+
+    return [
+        np.array([code(value) for value in array.ravel()], dtype=np.float64).reshape(array.shape)
+        for array in columns
+    ]
+
+
+def _to_numpy(name: str, value: Any) -> np.ndarray:
+    if hasattr(value, "toarray") and not isinstance(value, np.ndarray):
+        raise ValueError(
+            f"{describe(name, value)}, a sparse matrix: only dense rows are supported; pass "
+            f"{name}.toarray() if it fits in memory"
+        )
+    array = value.to_numpy() if hasattr(value, "to_numpy") else np.asarray(value)
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError(f"{name} is a masked array: fill or drop the masked values first")
+    return array
+
+
+def _from_numpy(name: str, array: np.ndarray) -> Tensor:
+    if array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} holds values of dtype {array.dtype}: numbers or booleans are needed; encode "
+            "the columns as numbers, or use metric='hamming', which compares any values"
+        )
+    if array.dtype == np.longdouble and array.dtype != np.float64:
+        array = array.astype(np.float64)
+    if not array.dtype.isnative or any(stride < 0 for stride in array.strides):
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    with warnings.catch_warnings():
+        # A read-only array (a memory map) is only ever read here.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
+        return torch.from_numpy(array)
+
+
+def to_tensors(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bool]:
+    """Both sets of rows as tensors, and whether results go back to numpy."""
+    to_numpy = not (isinstance(x, Tensor) or isinstance(y, Tensor))
+    pair = [x, y]
+    arrays = {i: _to_numpy("xy"[i], v) for i, v in enumerate(pair) if not isinstance(v, Tensor)}
+    if metric == "hamming" and len(arrays) == 2 and any(a.dtype.kind in "OUSMm" for a in arrays.values()):
+        arrays = dict(enumerate(_encode_categories([arrays[0], arrays[1]])))
+    for i, array in arrays.items():
+        pair[i] = _from_numpy("xy"[i], array)
+    if to_numpy and pair[0].dtype != pair[1].dtype:
+        # numpy users expect numpy's promotion (an int array against a float array).
+        common = torch.promote_types(pair[0].dtype, pair[1].dtype)
+        pair = [tensor.to(common) for tensor in pair]
+    return pair[0], pair[1], to_numpy
+
+
+def check_rows(x: Tensor, y: Tensor) -> None:
+    """Refuse two sets of rows that do not go together."""
+    both = f"{describe('x', x)} and {describe('y', y)}"
+    if x.dim() < 2 or y.dim() < 2:
+        raise ValueError(f"x must be (..., N, D) and y (..., M, D): {both}; use unsqueeze or reshape")
+    if x.shape[-1] != y.shape[-1]:
+        raise ValueError(f"x and y must have as many features: {both}; align their columns")
+    if x.dtype != y.dtype:
+        raise ValueError(f"x and y must have one dtype: {both}; convert one with .to(dtype)")
+    if x.device != y.device:
+        raise ValueError(f"x and y must be on one device: {both}; move one with .to(device)")
+    if x.dtype.is_complex:
+        raise ValueError(f"complex rows are not supported: {both}; pass real and imaginary parts")
+    if y.shape[-2] == 0:
+        raise ValueError(f"y must have at least one row: {both}; the mean over no rows is undefined")
+
+
+def to_compute_dtype(x: Tensor, y: Tensor, metric: Any) -> tuple[Tensor, Tensor, torch.dtype]:
+    """Rows in float32 or float64, and the dtype of the result.
+
+    Floating dtypes of 32 and 64 bits are kept. Everything else gives a float32 result; integers that
+    float32 cannot hold are computed in float64.
+    """
+    dtype = x.dtype
+    if dtype in (torch.float32, torch.float64):
+        return x, y, dtype
+    if dtype in _NARROW:
+        return x.to(torch.float32), y.to(torch.float32), torch.float32
+    if metric == "hamming" and dtype in (torch.int64, torch.uint64):
+        x, y = _rank_large_integers(x.view(torch.int64), y.view(torch.int64))
+    return x.to(torch.float64), y.to(torch.float64), torch.float32
+
+
+def _rank_large_integers(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Integers that float64 cannot tell apart become their ranks; equal stays equal."""
+    limit = 2**53
+    if not any(t.numel() and holds((t.max() > limit) | (t.min() < -limit)) for t in (x, y)):
+        return x, y
+    _, ranks = torch.unique(torch.cat([x.flatten(), y.flatten()]), return_inverse=True)
+    return ranks[: x.numel()].view(x.shape), ranks[x.numel() :].view(y.shape)
+
+
+def to_parameter(value: Any, name: str, like: Tensor) -> tuple[Tensor, bool]:
+    """Return `lambda_` or `eps` as a (L,) float64 tensor, and whether it was a scalar."""
+    if isinstance(value, Tensor):
+        if value.dim() > 1 or value.dtype.is_complex:
+            raise ValueError(f"{name} must be a number, a 0-d or a 1-d tensor; {describe(name, value)}")
+        parameter = value.to(device=like.device, dtype=torch.float64)
+        if parameter.numel() == 0:
+            raise ValueError(f"{name} must hold at least one value; {describe(name, value)}")
+        if holds(~(torch.isfinite(parameter) & (parameter > 0)).all()):
+            raise ValueError(f"{name} must be finite and > 0, got {value.tolist()}")
+        return parameter.reshape(-1), value.dim() == 0
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return to_parameter(torch.as_tensor(np.asarray(value, dtype=np.float64)), name, like)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number or a tensor, got {value!r}") from None
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{name} must be finite and > 0, got {value!r}")
+    return torch.full((1,), number, dtype=torch.float64, device=like.device), True
+
+
+def to_y_weight(y_weight: ArrayLike | None, y: Tensor) -> Tensor:
+    """Return weights of the rows of y, (..., M), that sum to 1."""
+    m = y.shape[-2]
+    if y_weight is None:
+        return y.new_full((1,), 1.0 / m).expand(m)
+    weight = y_weight if isinstance(y_weight, Tensor) else _from_numpy("y_weight", _to_numpy("y_weight", y_weight))
+    if weight.dim() < 1 or weight.shape[-1] != m:
+        raise ValueError(
+            f"y_weight must have one value for each of the {m} rows of y; {describe('y_weight', weight)}"
+        )
+    weight = weight.to(device=y.device, dtype=torch.float64)
+    if holds(~(torch.isfinite(weight) & (weight >= 0)).all()):
+        raise ValueError("y_weight must be finite and non-negative; drop or clip the other values")
+    total = weight.sum(-1, keepdim=True)
+    if holds((total == 0).any()):
+        raise ValueError("y_weight must not be all zero: at least one row of y must count")
+    return (weight / total).to(y.dtype)
+
+
+class BatchShape:
+    """Leading dimensions, broadcast as in torch.cdist and folded into one."""
+
+    def __init__(self, *shapes: Sequence[int]) -> None:
+        try:
+            self.shape = torch.broadcast_shapes(*shapes)
+        except RuntimeError:
+            raise ValueError(
+                f"the batch dimensions {', '.join(str(tuple(s)) for s in shapes)} do not broadcast: "
+                "each must be equal, 1 or missing"
+            ) from None
+        self.size = math.prod(self.shape)
+
+    def fold(self, tensor: Tensor, kept: int) -> Tensor:
+        """(..., *kept dimensions) -> (B, *kept dimensions)."""
+        rest = tensor.shape[tensor.dim() - kept :]
+        if not self.shape:
+            return tensor.unsqueeze(0)
+        if tensor.dim() == kept:
+            return tensor.expand(self.size, *rest)  # one stride of 0, no copy
+        return tensor.expand(*self.shape, *rest).reshape(self.size, *rest)
+
+    def unfold(self, tensor: Tensor) -> Tensor:
+        """(B, ...) -> (*batch, ...)."""
+        if not self.shape:
+            return tensor.squeeze(0)
+        return tensor.reshape(*self.shape, *tensor.shape[1:])
+
+
+_jaccard_warned = False
+
+
+def warn_if_jaccard_loses(*tensors: Tensor) -> None:
+    """Warn, once a process, when the cast to "zero or not" merges different values."""
+    global _jaccard_warned
+    if _jaccard_warned or torch.compiler.is_compiling():
+        return
+    if any(holds(((t != 0) & (t != 1)).any()) for t in tensors if t.dtype != torch.bool):
+        _jaccard_warned = True
+        warnings.warn(
+            "metric='jaccard' only asks whether a value is zero, and these rows hold values other "
+            "than 0 and 1: binarise them with your own threshold, or choose another metric",
+            UserWarning,
+            stacklevel=4,
+        )
+

@@ -1,0 +1,224 @@
+"""The public op: `distance_weights` and the kernel matrix product it is a case of, `kernel_matmul`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semideep_ext import _blocks, _ops  # noqa: F401  (loading _ops registers the ops)
+from semideep_ext._inputs import (
+    ArrayLike,
+    BatchShape,
+    check_rows,
+    describe,
+    to_compute_dtype,
+    to_parameter,
+    to_tensors,
+    to_y_weight,
+    warn_if_jaccard_loses,
+)
+from semideep_ext.metrics import check_kernel, check_metric
+
+__all__ = ["distance_weights", "kernel_matmul"]
+
+DEFAULT_EPS = 1e-3
+
+
+def distance_weights(
+    x: ArrayLike,
+    y: ArrayLike,
+    metric: Any = "euclidean",
+    lambda_: Any = 0.8,
+    *,
+    y_weight: ArrayLike | None = None,
+    kernel: str = "exponential",
+    eps: Any = DEFAULT_EPS,
+    log: bool = False,
+) -> Any:
+    r"""Weight each row of x by its closeness to the rows of y.
+
+    .. math:: w_i = \frac{1}{M} \sum_j \exp(-\lambda \, d(x_i, y_j))
+
+    after equation (2) of arXiv 2505.14345. The N x M matrix is never stored: memory is that of x and y.
+
+    Parameters
+    ----------
+    x : (..., N, D) tensor, array or DataFrame
+        Rows to weigh. Batch dimensions broadcast against those of `y`, as in `torch.cdist`.
+    y : (..., M, D) tensor, array or DataFrame
+        Rows to be close to; M >= 1. Same dtype and device as `x`.
+    metric : str or callable, default "euclidean"
+        A name in `semideep_ext.METRICS`, or a function of two sets of rows, (n, D) and (M, D), that
+        returns their distances, (n, M); it is called on blocks of rows of x.
+    lambda_ : float, 0-d tensor or 1-d tensor of L values, default 0.8
+        Decay, > 0, in units of 1/distance; may require grad. With L values all results come from one
+        pass over the distances. Unused by kernel "inverse".
+    y_weight : (M,) or (..., M), optional
+        Non-negative importance of the rows of y, normalised to sum 1. Default 1/M each.
+    kernel : {"exponential", "inverse"}, default "exponential"
+        exp(-lambda d), or 1 / (d + eps), the inverse distance weighting baseline of the paper.
+    eps : float or 0-d tensor, default 1e-3
+        Only for kernel "inverse": a duplicate of a row of y contributes 1/eps, so this bounds the
+        weights. It is in units of the distance.
+    log : bool, default False
+        Return log w, from a running log-sum-exp that neither underflows nor overflows.
+
+    Returns
+    -------
+    (..., N) tensor or array
+        The weights; (..., L, N) for 1-d `lambda_`. A tensor if x or y is one, else a numpy array.
+        float64 for float64 rows, float32 for all others. For kernel "exponential", 0 <= w <= 1.
+        A NaN in a row of x makes its weight NaN; one in y makes every weight NaN.
+
+    Raises
+    ------
+    ValueError
+        For shapes, dtypes or devices that do not go together, M = 0, an unknown metric or kernel,
+        lambda_ or eps that is not finite and > 0, negative or all-zero y_weight, and rows that require
+        grad under a metric without gradients. The message says what was given and what to change.
+
+    Notes
+    -----
+    Differentiable, twice, in x, y, y_weight and lambda_ for euclidean, sqeuclidean and cosine; in y_weight
+    and lambda_ for hamming and jaccard. Results have the same bits for any number of threads.
+
+    Examples
+    --------
+    >>> import torch, semideep_ext
+    >>> x = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    >>> y = torch.tensor([[0.0, 0.0]])
+    >>> semideep_ext.distance_weights(x, y, lambda_=1.0)
+    tensor([1.0000, 0.0067])
+    """
+    x, y, to_numpy = to_tensors(x, y, metric)
+    check_rows(x, y)
+    weight = to_y_weight(y_weight, y)
+    out = _weighted_sum(x, y, weight.unsqueeze(-1), metric, lambda_, kernel, eps, log)
+    out = out.squeeze(-1)
+    return out.detach().numpy() if to_numpy else out
+
+
+def kernel_matmul(
+    x: ArrayLike,
+    y: ArrayLike,
+    v: ArrayLike,
+    metric: Any = "euclidean",
+    lambda_: Any = 0.8,
+    *,
+    kernel: str = "exponential",
+    eps: Any = DEFAULT_EPS,
+) -> Any:
+    r"""Multiply the kernel matrix of two sets of rows with v, without storing the matrix.
+
+    .. math:: out_{ic} = \sum_j k(d(x_i, y_j)) \, v_{jc}
+
+    Sample weights, kernel regression, density estimates, label propagation and MMD are this product with
+    different v.
+
+    Parameters
+    ----------
+    x : (..., N, D) tensor, array or DataFrame
+        Left rows.
+    y : (..., M, D) tensor, array or DataFrame
+        Right rows, M >= 1.
+    v : (M,) or (..., M, C) tensor or array
+        What is summed. A tensor has the device of x.
+    metric, lambda_, kernel, eps
+        As in `distance_weights`.
+
+    Returns
+    -------
+    (..., N, C) tensor or array
+        (..., N) for 1-d v. With 1-d `lambda_` of L values, (..., L, N, C). Dtype as in
+        `distance_weights`.
+
+    Raises
+    ------
+    ValueError
+        As in `distance_weights`, and for v that does not have M rows.
+
+    Notes
+    -----
+    Differentiable in v, and otherwise as `distance_weights`.
+
+    Examples
+    --------
+    Nadaraya-Watson regression:
+
+    >>> import torch
+    >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [2.0]])
+    >>> sums = kernel_matmul(x, y, torch.tensor([[10.0, 1.0], [30.0, 1.0]]), lambda_=2.0)
+    >>> sums[:, 0] / sums[:, 1]
+    tensor([10.3597, 20.0000])
+    """
+    x, y, to_numpy = to_tensors(x, y, metric)
+    check_rows(x, y)
+    v = v if isinstance(v, Tensor) else torch.as_tensor(np.asarray(v))
+    if v.dim() < 1 or v.shape[0 if v.dim() == 1 else -2] != y.shape[-2]:
+        raise ValueError(
+            f"v must be (M,) or (..., M, C) with a row for each of the M = {y.shape[-2]} rows of y; "
+            f"{describe('v', v)}"
+        )
+    if v.device != x.device:
+        raise ValueError(f"v must be on the device of x, {x.device}; {describe('v', v)}")
+    columns = v.unsqueeze(-1) if v.dim() == 1 else v
+    out = _weighted_sum(x, y, columns, metric, lambda_, kernel, eps, log=False)
+    out = out.squeeze(-1) if v.dim() == 1 else out
+    return out.detach().numpy() if to_numpy else out
+
+
+def _weighted_sum(
+    x: Tensor, y: Tensor, v: Tensor, metric: Any, lambda_: Any, kernel: str, eps: Any, log: bool
+) -> Tensor:
+    """Sum k(d) v over y: (..., N, C), or (..., L, N, C) where the parameter has L values."""
+    has_log = check_kernel(kernel).has_log
+    if not callable(metric):
+        _check_differentiable(metric, x, y)
+    x, y, result_dtype = to_compute_dtype(x, y, metric)
+    v = v.to(x.dtype)
+    parameter, scalar = to_parameter(lambda_, "lambda_", x)
+    if kernel == "inverse":
+        levels = parameter.numel()
+        parameter, _ = to_parameter(eps, "eps", x)
+        parameter = parameter.expand(levels)
+    if callable(metric):
+        out = _blocks.weighted_sum(x, y, v, metric, parameter, kernel, log)
+    else:
+        if metric == "jaccard":
+            warn_if_jaccard_loses(x, y)
+        out = _fused_sum(x, y, v, metric, parameter, kernel, log and has_log)
+        if log and not has_log:
+            out = out.log()
+    out = out.squeeze(-3) if scalar else out
+    return out.to(result_dtype)
+
+
+def _check_differentiable(metric: Any, x: Tensor, y: Tensor) -> None:
+    if check_metric(metric).differentiable or not torch.is_grad_enabled():
+        return
+    for name, tensor in (("x", x), ("y", y)):
+        if tensor.requires_grad:
+            raise ValueError(
+                f"{name} requires grad, but metric={metric!r} has no gradient with respect to rows: "
+                f"pass {name}.detach(), or use euclidean, sqeuclidean or cosine"
+            )
+
+
+def _fused_sum(
+    x: Tensor, y: Tensor, v: Tensor, metric: str, parameter: Tensor, kernel: str, log: bool
+) -> Tensor:
+    """Run the compiled op: (..., L, N, C)."""
+    batch = BatchShape(x.shape[:-2], y.shape[:-2], v.shape[:-2])
+    x, y, v = batch.fold(x, 2), batch.fold(y, 2), batch.fold(v, 2)
+    levels = parameter.shape[0]
+    v = v.unsqueeze(1).expand(-1, levels, -1, -1)
+    parameter = parameter.expand(x.shape[0], levels)
+    ops = torch.ops.semideep_ext
+    if log:
+        out = ops.kernel_log_sum(x, y, v, parameter, metric, kernel).unsqueeze(-1)
+    else:
+        out = ops.kernel_matmul(x, y, v, parameter, None, None, metric, kernel)
+    return batch.unfold(out)

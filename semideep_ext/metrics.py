@@ -1,0 +1,106 @@
+"""The metrics and kernel functions, read from the compiled module.
+
+`csrc/core/metrics.h` and `csrc/core/kernels.h` are the only lists; nothing is repeated here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from semideep_ext import _C
+
+__all__ = ["KERNELS", "METRICS", "Kernel", "Metric", "check_kernel", "check_metric"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What the compiled module says of a metric.
+
+    Attributes
+    ----------
+    name : str
+        How `metric=` names it.
+    formula : str
+        The distance of two rows x and y of D features.
+    domain : str
+        The data that it is meant for.
+    differentiable : bool
+        Whether gradients with respect to the rows exist.
+    """
+
+    name: str
+    formula: str
+    domain: str
+    differentiable: bool
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What the compiled module says of a kernel function.
+
+    Attributes
+    ----------
+    name : str
+        How `kernel=` names it.
+    formula : str
+        The function of the distance d.
+    has_log : bool
+        Whether sums of it can be taken in the log domain.
+    """
+
+    name: str
+    formula: str
+    has_log: bool
+
+
+METRICS: dict[str, Metric] = {entry["name"]: Metric(**entry) for entry in _C.metrics()}
+KERNELS: dict[str, Kernel] = {entry["name"]: Kernel(**entry) for entry in _C.kernels()}
+
+
+def check_metric(name: object) -> Metric:
+    """Return the metric of that name.
+
+    Parameters
+    ----------
+    name : str
+        One of `METRICS`.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+
+    Examples
+    --------
+    >>> check_metric("hamming").differentiable
+    False
+    """
+    if isinstance(name, str) and name in METRICS:
+        return METRICS[name]
+    raise ValueError(
+        f"metric={name!r} is unknown: choose one of {', '.join(map(repr, METRICS))}, or pass a "
+        "callable that returns the distances of two sets of rows"
+    )
+
+
+def check_kernel(name: object) -> Kernel:
+    """Return the kernel function of that name.
+
+    Parameters
+    ----------
+    name : str
+        One of `KERNELS`.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+
+    Examples
+    --------
+    >>> check_kernel("inverse").formula
+    '1 / (d + eps)'
+    """
+    if isinstance(name, str) and name in KERNELS:
+        return KERNELS[name]
+    raise ValueError(f"kernel={name!r} is unknown: choose one of {', '.join(map(repr, KERNELS))}")
