@@ -23,7 +23,10 @@ struct Exponential {
   }
   template <class V>
   static SEMIDEEP_INLINE V value(V d, V lambda, V shift) {
-    return exp(-fma(lambda, d, shift));
+    // Bounded by exp(709) < 2^1024: a pair of weight 0 may lie arbitrarily far above a shift, and 0 times
+    // infinity would be NaN.
+    const V exponent = -fma(lambda, d, shift);
+    return exp(select(exponent > V(709.0), V(709.0), exponent));
   }
   template <class V>
   static SEMIDEEP_INLINE V by_distance(V k, V, V lambda) {

@@ -1,0 +1,38 @@
+// What the C++ tests need of a test framework.
+#pragma once
+
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#include "cpu/capability.h"
+
+namespace check {
+
+inline int failures = 0;
+inline int checks = 0;
+
+inline void that(bool holds, const std::string& promise) {
+  ++checks;
+  if (holds) return;
+  if (++failures <= 20) std::printf("FAILED: %s\n", promise.c_str());
+}
+
+// The instruction set under test; ends the test as skipped (77) where the machine lacks it.
+inline semideep::cpu::Capability capability() {
+  try {
+    return semideep::cpu::active_capability();
+  } catch (const std::runtime_error& error) {
+    std::printf("skipped: %s\n", error.what());
+    std::exit(77);
+  }
+}
+
+// The exit status of main().
+inline int finish() {
+  std::printf("%d checks, %d failed\n", checks, failures);
+  return failures == 0 && checks > 0 ? 0 : 1;
+}
+
+}  // namespace check

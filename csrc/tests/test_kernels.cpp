@@ -1,0 +1,110 @@
+// Every metric x kernel function x task x dtype, against core/reference.h: values, tails, strides, and the
+// same bits for any number of threads.
+#include <memory>
+
+#include "check.h"
+#include "cases.h"
+#include "core/reference.h"
+
+namespace {
+
+using cases::Case;
+using cases::Shape;
+using semideep::DType;
+using semideep::Task;
+
+// Sizes on both sides of every tile edge: 64 rows, 128 columns, 128 features, 8192 columns a span.
+const Shape kShapes[] = {
+    {1, 1, 1, 1, 1, 1},   {1, 5, 7, 3, 1, 1},     {2, 63, 127, 2, 2, 1},
+    {1, 64, 128, 4, 1, 3}, {1, 65, 129, 5, 1, 17}, {3, 4, 9, 127, 1, 2},
+    {1, 7, 9, 128, 3, 1}, {1, 6, 17, 257, 1, 1},  {1, 3, 8200, 2, 1, 1},
+    {1, 3, 5, 0, 1, 1},   {0, 3, 5, 2, 1, 1},     {1, 0, 5, 2, 1, 1},
+};
+
+// Errors are measured against the largest result, or 0.01: a sum of terms of both signs can come out near 0.
+double error(const std::vector<double>& got, const std::vector<long double>& wanted) {
+  if (got.size() != wanted.size()) return INFINITY;
+  long double largest = 0.01L, worst = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    largest = std::max(largest, std::abs(wanted[i]));
+    // Not std::max: it would drop a NaN.
+    const long double difference = std::abs(got[i] - wanted[i]);
+    if (!(difference <= worst)) worst = difference;
+  }
+  return static_cast<double>(worst / largest);
+}
+
+std::string describe(const Case& c, const char* what, double value) {
+  std::string text;
+  semideep::visit(semideep::Metrics{}, c.p.metric, [&]<class Metric>() { text = Metric::name; });
+  semideep::visit(semideep::Kernels{}, c.p.kernel,
+                  [&]<class Kernel>() { text += std::string(" ") + Kernel::name; });
+  const char* tasks[] = {" sum", " log_sum", " gradient"};
+  text += tasks[static_cast<int>(c.p.task)];
+  text += c.p.dtype == DType::float32 ? " float32" : " float64";
+  if (c.p.tangent) text += " along tangents";
+  text += " B=" + std::to_string(c.p.batches) + " N=" + std::to_string(c.p.left.count) +
+          " M=" + std::to_string(c.p.right.count) + " D=" + std::to_string(c.p.features) +
+          " L=" + std::to_string(c.p.parameters) + " C=" + std::to_string(c.p.columns);
+  return text + ": " + what + " " + std::to_string(value);
+}
+
+void check_case(Task task, int metric, int kernel, DType dtype, bool tangent, bool shifted,
+                Shape shape, unsigned seed) {
+  if (task == Task::log_sum) shape.columns = 1;
+  Case c(task, metric, kernel, dtype, tangent, shifted, shape, seed);
+  const auto capability = check::capability();
+  const auto got = c.run(capability, 1);
+  const auto wanted = semideep::reference(c.p);
+
+  // Everything is computed in double; float32 results are rounded once.
+  const double tolerance = dtype == DType::float32 ? 1e-7 : 1e-12;
+  if (task == Task::gradient) {
+    const double by_parameter = error(got.parameter_gradient, wanted.parameter_gradient);
+    check::that(by_parameter <= 1e-12, describe(c, "parameter gradient off by", by_parameter));
+    if (c.wants_rows()) {
+      const double rows = error(got.rows_gradient, wanted.rows_gradient);
+      check::that(rows <= tolerance, describe(c, "row gradient off by", rows));
+    }
+  } else {
+    const double out = error(got.out, wanted.out);
+    check::that(out <= (task == Task::log_sum ? 1e-12 : tolerance), describe(c, "off by", out));
+  }
+
+  const auto threaded = c.run(capability, 3);
+  check::that(threaded.out == got.out && threaded.rows_gradient == got.rows_gradient &&
+                  threaded.parameter_gradient == got.parameter_gradient,
+              describe(c, "bits differ between threads:", 3));
+}
+
+void check_refusal() {
+  Case c(Task::log_sum, 0, semideep::position_of(semideep::Kernels{}, "inverse"), DType::float32,
+         false, false, {}, 1);
+  bool refused = false;
+  try {
+    c.run(check::capability(), 1);
+  } catch (const std::invalid_argument&) {
+    refused = true;
+  }
+  check::that(refused, "a kernel without a logarithm refuses log_sum");
+}
+
+}  // namespace
+
+int main() {
+  unsigned seed = 0;
+  for (const Shape& shape : kShapes)
+    for (int metric = 0; metric < semideep::Metrics::size; ++metric)
+      for (int kernel = 0; kernel < semideep::Kernels::size; ++kernel)
+        for (const DType dtype : {DType::float32, DType::float64})
+          for (const bool tangent : {false, true}) {
+            // Shifts are of the exponential kernel, which is the first of its list.
+            const bool exponential = kernel == 0;
+            check_case(Task::sum, metric, kernel, dtype, tangent, exponential, shape, ++seed);
+            check_case(Task::gradient, metric, kernel, dtype, tangent, exponential, shape, ++seed);
+            if (exponential && !tangent)
+              check_case(Task::log_sum, metric, kernel, dtype, false, false, shape, ++seed);
+          }
+  check_refusal();
+  return check::finish();
+}
