@@ -81,8 +81,8 @@ def _from_numpy(name: str, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array)
 
 
-def to_tensors(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bool]:
-    """Both sets of rows as tensors, and whether results go back to numpy."""
+def to_rows(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bool]:
+    """Both sets of rows as tensors that go together, and whether results go back to numpy."""
     to_numpy = not (isinstance(x, Tensor) or isinstance(y, Tensor))
     pair = [x, y]
     arrays = {i: _to_numpy("xy"[i], v) for i, v in enumerate(pair) if not isinstance(v, Tensor)}
@@ -94,24 +94,34 @@ def to_tensors(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor,
         # numpy users expect numpy's promotion (an int array against a float array).
         common = torch.promote_types(pair[0].dtype, pair[1].dtype)
         pair = [tensor.to(common) for tensor in pair]
-    return pair[0], pair[1], to_numpy
+    x, y = (_leave_autocast(tensor) for tensor in pair)
+    _check_rows(x, y)
+    return x, y, to_numpy
 
 
-def check_rows(x: Tensor, y: Tensor) -> None:
-    """Refuse two sets of rows that do not go together."""
-    both = f"{describe('x', x)} and {describe('y', y)}"
+def _leave_autocast(tensor: Tensor) -> Tensor:
+    """Features of a region under autocast come in half types beside float32: float32 serves both."""
+    half = tensor.dtype in (torch.float16, torch.bfloat16)
+    return tensor.float() if half and torch.is_autocast_enabled(tensor.device.type) else tensor
+
+
+def _check_rows(x: Tensor, y: Tensor) -> None:
     if x.dim() < 2 or y.dim() < 2:
-        raise ValueError(f"x must be (..., N, D) and y (..., M, D): {both}; use unsqueeze or reshape")
-    if x.shape[-1] != y.shape[-1]:
-        raise ValueError(f"x and y must have as many features: {both}; align their columns")
-    if x.dtype != y.dtype:
-        raise ValueError(f"x and y must have one dtype: {both}; convert one with .to(dtype)")
-    if x.device != y.device:
-        raise ValueError(f"x and y must be on one device: {both}; move one with .to(device)")
-    if x.dtype.is_complex:
-        raise ValueError(f"complex rows are not supported: {both}; pass real and imaginary parts")
-    if y.shape[-2] == 0:
-        raise ValueError(f"y must have at least one row: {both}; the mean over no rows is undefined")
+        problem = "x must be (..., N, D) and y (..., M, D)", "use unsqueeze or reshape"
+    elif x.shape[-1] != y.shape[-1]:
+        problem = "x and y must have as many features", "align their columns"
+    elif x.dtype != y.dtype:
+        problem = "x and y must have one dtype", "convert one with .to(dtype)"
+    elif x.device != y.device:
+        problem = "x and y must be on one device", "move one with .to(device)"
+    elif x.dtype.is_complex:
+        problem = "x and y must be real", "pass real and imaginary parts as features"
+    elif y.shape[-2] == 0:
+        problem = "y must have at least one row", "the mean over no rows is undefined"
+    else:
+        return
+    rule, change = problem
+    raise ValueError(f"{rule}: {describe('x', x)} and {describe('y', y)}; {change}")
 
 
 def to_compute_dtype(x: Tensor, y: Tensor, metric: Any) -> tuple[Tensor, Tensor, torch.dtype]:
@@ -156,16 +166,16 @@ def to_parameter(value: Any, name: str, like: Tensor) -> tuple[Tensor, bool]:
         number = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a number or a tensor, got {value!r}") from None
-    if not (math.isfinite(number) and number > 0):
+    if not 0 < number < math.inf:
         raise ValueError(f"{name} must be finite and > 0, got {value!r}")
     return torch.full((1,), number, dtype=torch.float64, device=like.device), True
 
 
 def to_y_weight(y_weight: ArrayLike | None, y: Tensor) -> Tensor:
-    """Return weights of the rows of y, (..., M), that sum to 1."""
+    """Return weights of the rows of y, (..., M, 1), that sum to 1."""
     m = y.shape[-2]
     if y_weight is None:
-        return y.new_full((1,), 1.0 / m).expand(m)
+        return y.new_full((1, 1), 1.0 / m, dtype=torch.float64).expand(m, 1)
     weight = y_weight if isinstance(y_weight, Tensor) else _from_numpy("y_weight", _to_numpy("y_weight", y_weight))
     if weight.dim() < 1 or weight.shape[-1] != m:
         raise ValueError(
@@ -177,13 +187,16 @@ def to_y_weight(y_weight: ArrayLike | None, y: Tensor) -> Tensor:
     total = weight.sum(-1, keepdim=True)
     if holds((total == 0).any()):
         raise ValueError("y_weight must not be all zero: at least one row of y must count")
-    return (weight / total).to(y.dtype)
+    return (weight / total).unsqueeze(-1)
 
 
 class BatchShape:
     """Leading dimensions, broadcast as in torch.cdist and folded into one."""
 
     def __init__(self, *shapes: Sequence[int]) -> None:
+        if not any(shapes):  # by far the most common case, and broadcast_shapes is slow
+            self.shape, self.size = torch.Size(), 1
+            return
         try:
             self.shape = torch.broadcast_shapes(*shapes)
         except RuntimeError:

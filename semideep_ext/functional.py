@@ -12,11 +12,10 @@ from semideep_ext import _blocks, _ops  # noqa: F401  (loading _ops registers th
 from semideep_ext._inputs import (
     ArrayLike,
     BatchShape,
-    check_rows,
     describe,
     to_compute_dtype,
     to_parameter,
-    to_tensors,
+    to_rows,
     to_y_weight,
     warn_if_jaccard_loses,
 )
@@ -93,10 +92,8 @@ def distance_weights(
     >>> semideep_ext.distance_weights(x, y, lambda_=1.0)
     tensor([1.0000, 0.0067])
     """
-    x, y, to_numpy = to_tensors(x, y, metric)
-    check_rows(x, y)
-    weight = to_y_weight(y_weight, y)
-    out = _weighted_sum(x, y, weight.unsqueeze(-1), metric, lambda_, kernel, eps, log)
+    x, y, to_numpy = to_rows(x, y, metric)
+    out = _weighted_sum(x, y, to_y_weight(y_weight, y), metric, lambda_, kernel, eps, log)
     out = out.squeeze(-1)
     return out.detach().numpy() if to_numpy else out
 
@@ -154,8 +151,7 @@ def kernel_matmul(
     >>> sums[:, 0] / sums[:, 1]
     tensor([10.3597, 20.0000])
     """
-    x, y, to_numpy = to_tensors(x, y, metric)
-    check_rows(x, y)
+    x, y, to_numpy = to_rows(x, y, metric)
     v = v if isinstance(v, Tensor) else torch.as_tensor(np.asarray(v))
     if v.dim() < 1 or v.shape[0 if v.dim() == 1 else -2] != y.shape[-2]:
         raise ValueError(
@@ -213,9 +209,8 @@ def _fused_sum(
     """Run the compiled op: (..., L, N, C)."""
     batch = BatchShape(x.shape[:-2], y.shape[:-2], v.shape[:-2])
     x, y, v = batch.fold(x, 2), batch.fold(y, 2), batch.fold(v, 2)
-    levels = parameter.shape[0]
-    v = v.unsqueeze(1).expand(-1, levels, -1, -1)
-    parameter = parameter.expand(x.shape[0], levels)
+    v = v.unsqueeze(1).expand(-1, parameter.shape[0], -1, -1)
+    parameter = parameter.expand(batch.size, -1)
     ops = torch.ops.semideep_ext
     if log:
         out = ops.kernel_log_sum(x, y, v, parameter, metric, kernel).unsqueeze(-1)
