@@ -58,7 +58,11 @@ def contestants(metric: str, n: int, m: int, d: int) -> tuple[Contestants, float
 
     def scikit_learn() -> np.ndarray:
         blocks = pairwise_distances_chunked(
-            a, b, metric=metric, n_jobs=1, reduce_func=lambda dist, _: np.exp(-LAMBDA * dist).mean(1)
+            a,
+            b,
+            metric=metric,
+            n_jobs=1,
+            reduce_func=lambda dist, _: np.exp(-LAMBDA * dist).mean(1),
         )
         return np.concatenate(list(blocks))
 
@@ -94,7 +98,9 @@ def time_cell(run: Contestants, calls: int) -> dict[str, float]:
 def cpu_name() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text()
-        return next(line.split(":")[1].strip() for line in text.splitlines() if "model name" in line)
+        return next(
+            line.split(":")[1].strip() for line in text.splitlines() if "model name" in line
+        )
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 
@@ -113,7 +119,10 @@ def measure() -> dict[str, object]:
         times = time_cell(run, calls)
         cell = {"metric": metric, "n": n, "m": m, "d": d, "seconds": times, "relative error": error}
         cells.append(cell)
-        print(f"{metric} {n} x {m} x {d}: " + ", ".join(f"{k} {v * 1e3:.3f} ms" for k, v in times.items()))
+        print(
+            f"{metric} {n} x {m} x {d}: "
+            + ", ".join(f"{k} {v * 1e3:.3f} ms" for k, v in times.items())
+        )
     return {"cpu": cpu_name(), "commit": commit(), "config": config(), "cells": cells}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from semideep_ext._version import __version__
 from semideep_ext.config import show_config
+from semideep_ext.diagnostics import WeightDiagnostics, WeightsWarning, diagnose_weights
 from semideep_ext.functional import distance_weights, kernel_matmul
 from semideep_ext.losses import (
     WeightedBCEWithLogitsLoss,
@@ -19,13 +20,7 @@ from semideep_ext.losses import (
     WeightedLoss,
 )
 from semideep_ext.metrics import KERNELS, METRICS
-from semideep_ext.weights import (
-    DistanceWeights,
-    WeightComputer,
-    WeightDiagnostics,
-    WeightsWarning,
-    diagnose_weights,
-)
+from semideep_ext.weights import DistanceWeights, WeightComputer
 
 __all__ = [
     "KERNELS",
@@ -45,8 +40,8 @@ __all__ = [
     "show_config",
 ]
 
-# Loaded when first asked for: scikit-learn takes a second to import, and who wants the op alone has no use
-# for it.
+# Loaded when first asked for: scikit-learn takes a second to import, and who wants the op alone has
+# no use for it.
 _LAZY = {"WeightedTrainer": "semideep_ext.trainer"}
 
 

@@ -12,7 +12,8 @@ from torch.utils.checkpoint import checkpoint
 
 from semideep_ext._inputs import describe
 
-# Distances held at once: 8 MiB of float32, so that forward and backward stay below 16 MiB of scratch.
+# Distances held at once: 8 MiB of float32, so that forward and backward stay below 16 MiB of
+# scratch.
 _BLOCK_ELEMENTS = 2**20 // 2
 
 
@@ -44,7 +45,8 @@ def weighted_sum(
         return torch.exp(-p * d) @ v
 
     blocks = x.split(rows) if x.shape[0] else (x,)
-    # Recomputed in the backward pass: otherwise autograd would keep all blocks, that is, the matrix.
+    # Recomputed in the backward pass: otherwise autograd would keep all blocks, that is, the
+    # matrix.
     return torch.cat([checkpoint(block_sum, b, use_reentrant=False) for b in blocks], dim=1)
 
 

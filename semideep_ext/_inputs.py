@@ -39,7 +39,7 @@ def holds(condition: Tensor) -> bool:
 
 
 def _encode_categories(columns: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Replace arbitrary hashable values by numbers, equal where the values are equal; NaN stays NaN."""
+    """Replace hashable values by numbers, equal where the values are equal; NaN stays NaN."""
     codes: dict[Any, int] = {}
 
     def code(value: Any) -> float:
@@ -86,7 +86,11 @@ def to_rows(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bo
     to_numpy = not (isinstance(x, Tensor) or isinstance(y, Tensor))
     pair = [x, y]
     arrays = {i: _to_numpy("xy"[i], v) for i, v in enumerate(pair) if not isinstance(v, Tensor)}
-    if metric == "hamming" and len(arrays) == 2 and any(a.dtype.kind in "OUSMm" for a in arrays.values()):
+    if (
+        metric == "hamming"
+        and len(arrays) == 2
+        and any(a.dtype.kind in "OUSMm" for a in arrays.values())
+    ):
         arrays = dict(enumerate(_encode_categories([arrays[0], arrays[1]])))
     for i, array in arrays.items():
         pair[i] = _from_numpy("xy"[i], array)
@@ -100,7 +104,7 @@ def to_rows(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bo
 
 
 def _leave_autocast(tensor: Tensor) -> Tensor:
-    """Features of a region under autocast come in half types beside float32: float32 serves both."""
+    """Give features that autocast left in a half type the dtype of the others, float32."""
     half = tensor.dtype in (torch.float16, torch.bfloat16)
     return tensor.float() if half and torch.is_autocast_enabled(tensor.device.type) else tensor
 
@@ -114,6 +118,8 @@ def _check_rows(x: Tensor, y: Tensor) -> None:
         problem = "x and y must have one dtype", "convert one with .to(dtype)"
     elif x.device != y.device:
         problem = "x and y must be on one device", "move one with .to(device)"
+    elif x.device.type not in ("cpu", "meta"):
+        problem = "the kernels run on the CPU in this version", "move the rows with .cpu()"
     elif x.dtype.is_complex:
         problem = "x and y must be real", "pass real and imaginary parts as features"
     elif y.shape[-2] == 0:
@@ -127,8 +133,8 @@ def _check_rows(x: Tensor, y: Tensor) -> None:
 def to_compute_dtype(x: Tensor, y: Tensor, metric: Any) -> tuple[Tensor, Tensor, torch.dtype]:
     """Rows in float32 or float64, and the dtype of the result.
 
-    Floating dtypes of 32 and 64 bits are kept. Everything else gives a float32 result; integers that
-    float32 cannot hold are computed in float64.
+    Floating dtypes of 32 and 64 bits are kept. Everything else gives a float32 result; integers
+    that float32 cannot hold are computed in float64.
     """
     dtype = x.dtype
     if dtype in (torch.float32, torch.float64):
@@ -153,7 +159,9 @@ def to_parameter(value: Any, name: str, like: Tensor) -> tuple[Tensor, bool]:
     """Return `lambda_` or `eps` as a (L,) float64 tensor, and whether it was a scalar."""
     if isinstance(value, Tensor):
         if value.dim() > 1 or value.dtype.is_complex:
-            raise ValueError(f"{name} must be a number, a 0-d or a 1-d tensor; {describe(name, value)}")
+            raise ValueError(
+                f"{name} must be a number, a 0-d or a 1-d tensor; {describe(name, value)}"
+            )
         parameter = value.to(device=like.device, dtype=torch.float64)
         if parameter.numel() == 0:
             raise ValueError(f"{name} must hold at least one value; {describe(name, value)}")
@@ -176,10 +184,15 @@ def to_y_weight(y_weight: ArrayLike | None, y: Tensor) -> Tensor:
     m = y.shape[-2]
     if y_weight is None:
         return y.new_full((1, 1), 1.0 / m, dtype=torch.float64).expand(m, 1)
-    weight = y_weight if isinstance(y_weight, Tensor) else _from_numpy("y_weight", _to_numpy("y_weight", y_weight))
+    weight = (
+        y_weight
+        if isinstance(y_weight, Tensor)
+        else _from_numpy("y_weight", _to_numpy("y_weight", y_weight))
+    )
     if weight.dim() < 1 or weight.shape[-1] != m:
         raise ValueError(
-            f"y_weight must have one value for each of the {m} rows of y; {describe('y_weight', weight)}"
+            f"y_weight must have one value for each of the {m} rows of y; "
+            f"{describe('y_weight', weight)}"
         )
     weight = weight.to(device=y.device, dtype=torch.float64)
     if holds(~(torch.isfinite(weight) & (weight >= 0)).all()):
@@ -201,8 +214,8 @@ class BatchShape:
             self.shape = torch.broadcast_shapes(*shapes)
         except RuntimeError:
             raise ValueError(
-                f"the batch dimensions {', '.join(str(tuple(s)) for s in shapes)} do not broadcast: "
-                "each must be equal, 1 or missing"
+                f"the batch dimensions {', '.join(str(tuple(s)) for s in shapes)} do not "
+                "broadcast: each must be equal, 1 or missing"
             ) from None
         self.size = math.prod(self.shape)
 
@@ -238,4 +251,3 @@ def warn_if_jaccard_loses(*tensors: Tensor) -> None:
             UserWarning,
             stacklevel=4,
         )
-

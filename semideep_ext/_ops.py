@@ -1,14 +1,15 @@
 """The compiled ops: fake, autograd, vmap and autocast registration; nothing else.
 
-Shapes: x (B, N, D), y (B, M, D), u (B, L, N, C), v (B, L, M, C), parameter (B, L), shift_x (B, L, N),
-shift_y (B, L, M); csrc/torch/ops.cpp says which are float64. With
+Shapes: x (B, N, D), y (B, M, D), u (B, L, N, C), v (B, L, M, C), parameter (B, L), shift_x (B, L,
+N), shift_y (B, L, M); csrc/torch/ops.cpp says which are float64. With,
+for each batch,
 
-    F = sum_{b,l,i,j,c} u[b,l,i,c] k_l(d(x_bi, y_bj)) exp(-shift_x[b,l,i] - shift_y[b,l,j]) v[b,l,j,c]
+    F = sum_{l,i,j,c} u[l,i,c] k_l(d(x_i, y_j)) exp(-shift_x[l,i] - shift_y[l,j]) v[l,j,c]
 
-`kernel_matmul` is dF/du and `kernel_matmul_gradient` is (dF/dx, dF/dparameter). F does not change when the
-two sides are exchanged, so the same two ops with their arguments exchanged give dF/dv and dF/dy: the
-formulas below need no others. The `_tangent` ops differentiate the two along directions (dx, dy,
-dparameter), which is what double backward asks for; they have no derivatives of their own.
+`kernel_matmul` is dF/du and `kernel_matmul_gradient` is (dF/dx, dF/dparameter). F does not change
+when the two sides are exchanged, so the same two ops with their arguments exchanged give dF/dv and
+dF/dy: the formulas below need no others. The `_tangent` ops differentiate the two along directions
+(dx, dy, dparameter), which is what double backward asks for; they have no derivatives of their own.
 """
 
 from __future__ import annotations
@@ -61,131 +62,126 @@ torch.library.register_fake(_name("kernel_log_sum"), _fake_log_sum, lib=_library
 # --- autograd -------------------------------------------------------------------------------------
 
 
-def _shift_gradient(values: Tensor, by_values: Tensor) -> Tensor:
-    """dF/dshift of a side, from its values and dF/dvalues: the shift scales both by exp(-shift)."""
-    return -(values * by_values).sum(-1).double()
+def _derivatives(
+    op: str,
+    names: tuple[str, str],
+    x: Tensor,
+    y: Tensor,
+    u: Tensor | None,
+    v: Tensor | None,
+    x_side: tuple[Any, ...],
+    y_side: tuple[Any, ...],
+    *,
+    x_rows: bool = False,
+    y_rows: bool = False,
+    by_parameter: bool = False,
+    by_u: bool = False,
+    by_v: bool = False,
+) -> tuple[Any, Any, Any, Any, Any]:
+    """Compute what is wanted of dF/dx, dF/dy, dF/du, dF/dv and dF/dparameter, else None.
+
+    op is "" or "_tangent"; x_side and y_side are the arguments between v and the names, as seen
+    from x and, with the sides exchanged, from y.
+    """
+    matmul = getattr(_ops, f"kernel_matmul{op}")
+    gradient = getattr(_ops, f"kernel_matmul_gradient{op}")
+    of_x = of_y = of_u = of_v = of_parameter = None
+    if x_rows or by_parameter:
+        of_x, of_parameter = gradient(x, y, u, v, *x_side, *names, x_rows)
+    if y_rows:
+        of_y, _ = gradient(y, x, v, u, *y_side, *names, True)
+    if by_u:
+        of_u = matmul(x, y, v, *x_side, *names)
+    if by_v:
+        of_v = matmul(y, x, u, *y_side, *names)
+    return of_x if x_rows else None, of_y, of_u, of_v, of_parameter if by_parameter else None
+
+
+def _shift_gradient(wanted: bool, values: Tensor, by_values: Any) -> Tensor | None:
+    """dF/dshift of a side, from its values and dF/dvalues: exp(-shift) scales both alike."""
+    return -(values * by_values).sum(-1).double() if wanted else None
 
 
 def _save(ctx: Any, tensors: Sequence[Tensor | None], metric: str, kernel: str) -> None:
     ctx.save_for_backward(*tensors)
-    ctx.metric, ctx.kernel = metric, kernel
+    ctx.names = (metric, kernel)
 
 
 def _matmul_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, y, v, parameter, shift_x, shift_y, metric, kernel = inputs
-    # The output is only needed for dF/dshift_x.
-    _save(ctx, (x, y, v, parameter, shift_x, shift_y, output if ctx.needs_input_grad[4] else None), metric, kernel)
+    *tensors, metric, kernel = inputs
+    need_shift_x = ctx.needs_input_grad[4]
+    _save(ctx, (*tensors, output if need_shift_x else None), metric, kernel)
 
 
 def _matmul_backward(ctx: Any, grad: Tensor) -> Grads:
     x, y, v, parameter, shift_x, shift_y, output = ctx.saved_tensors
     need_x, need_y, need_v, need_parameter, need_shift_x, need_shift_y = ctx.needs_input_grad[:6]
-    names = (ctx.metric, ctx.kernel)
-    by_x = by_y = by_v = by_parameter = by_shift_x = by_shift_y = None
-    if need_x or need_parameter:
-        by_x, by_parameter = _ops.kernel_matmul_gradient(
-            x, y, grad, v, parameter, shift_x, shift_y, *names, need_x
-        )
-    if need_y:
-        by_y, _ = _ops.kernel_matmul_gradient(
-            y, x, v, grad, parameter, shift_y, shift_x, *names, True
-        )
-    if need_v or need_shift_y:
-        by_v = _ops.kernel_matmul(y, x, grad, parameter, shift_y, shift_x, *names)
-    if need_shift_x:
-        by_shift_x = _shift_gradient(grad, output)
-    if need_shift_y:
-        by_shift_y = _shift_gradient(v, by_v)
-    return (
-        by_x if need_x else None,
-        by_y,
-        by_v,
-        by_parameter if need_parameter else None,
-        by_shift_x,
-        by_shift_y,
-        None,
-        None,
+    x_side, y_side = (parameter, shift_x, shift_y), (parameter, shift_y, shift_x)
+    of_x, of_y, _, of_v, of_parameter = _derivatives(
+        *("", ctx.names, x, y, grad, v, x_side, y_side),
+        x_rows=need_x,
+        y_rows=need_y,
+        by_v=need_v or need_shift_y,
+        by_parameter=need_parameter,
     )
+    of_shift_x = _shift_gradient(need_shift_x, grad, output)
+    of_shift_y = _shift_gradient(need_shift_y, v, of_v)
+    return of_x, of_y, of_v, of_parameter, of_shift_x, of_shift_y, None, None
 
 
 def _log_sum_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, y, v, parameter, metric, kernel = inputs
-    _save(ctx, (x, y, v, parameter, output), metric, kernel)
+    *tensors, metric, kernel = inputs
+    _save(ctx, (*tensors, output), metric, kernel)
 
 
 def _log_sum_backward(ctx: Any, grad: Tensor) -> Grads:
     # d log(sum) = d(sum) / sum, and dividing the sum by itself is a shift by its log.
-    x, y, v, parameter, shift = ctx.saved_tensors
+    x, y, v, parameter, output = ctx.saved_tensors
     need_x, need_y, need_v, need_parameter = ctx.needs_input_grad[:4]
-    names = (ctx.metric, ctx.kernel)
     grad = grad.to(x.dtype).unsqueeze(-1)
-    by_x = by_y = by_v = by_parameter = None
-    if need_x or need_parameter:
-        by_x, by_parameter = _ops.kernel_matmul_gradient(
-            x, y, grad, v, parameter, shift, None, *names, need_x
-        )
-    if need_y:
-        by_y, _ = _ops.kernel_matmul_gradient(y, x, v, grad, parameter, None, shift, *names, True)
-    if need_v:
-        by_v = _ops.kernel_matmul(y, x, grad, parameter, None, shift, *names)
-    return (
-        by_x if need_x else None,
-        by_y,
-        by_v,
-        by_parameter if need_parameter else None,
-        None,
-        None,
+    x_side, y_side = (parameter, output, None), (parameter, None, output)
+    of_x, of_y, _, of_v, of_parameter = _derivatives(
+        *("", ctx.names, x, y, grad, v, x_side, y_side),
+        x_rows=need_x,
+        y_rows=need_y,
+        by_v=need_v,
+        by_parameter=need_parameter,
     )
+    return of_x, of_y, of_v, of_parameter, None, None
 
 
 def _gradient_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    *tensors, metric, kernel, rows = inputs
+    *tensors, metric, kernel, ctx.rows = inputs
     _save(ctx, tensors, metric, kernel)
-    ctx.rows = rows
 
 
 def _gradient_backward(ctx: Any, grad_rows: Tensor | None, grad_parameter: Tensor | None) -> Grads:
+    # The sum of the results times their gradients is the derivative of F along the direction
+    # (grad_rows, 0, grad_parameter); what is asked for are the derivatives of that.
     x, y, u, v, parameter, shift_x, shift_y = ctx.saved_tensors
     need_x, need_y, need_u, need_v, need_parameter, need_shift_x, need_shift_y = (
         ctx.needs_input_grad[:7]
     )
-    names = (ctx.metric, ctx.kernel)
     dx = grad_rows if ctx.rows else None
-    x_side = (parameter, shift_x, shift_y, dx, None, grad_parameter)
-    y_side = (parameter, shift_y, shift_x, None, dx, grad_parameter)
-    by_x = by_y = by_u = by_v = by_parameter = by_shift_x = by_shift_y = None
-    if need_x or need_parameter:
-        by_x, by_parameter = _ops.kernel_matmul_gradient_tangent(
-            x, y, u, v, *x_side, *names, need_x
-        )
-    if need_y:
-        by_y, _ = _ops.kernel_matmul_gradient_tangent(y, x, v, u, *y_side, *names, True)
-    if need_u or need_shift_x:
-        by_u = _ops.kernel_matmul_tangent(x, y, v, *x_side, *names)
-    if need_v or need_shift_y:
-        by_v = _ops.kernel_matmul_tangent(y, x, u, *y_side, *names)
-    if need_shift_x:
-        by_shift_x = _shift_gradient(u, by_u)
-    if need_shift_y:
-        by_shift_y = _shift_gradient(v, by_v)
-    return (
-        by_x if need_x else None,
-        by_y,
-        by_u,
-        by_v,
-        by_parameter if need_parameter else None,
-        by_shift_x,
-        by_shift_y,
-        None,
-        None,
-        None,
+    of_x, of_y, of_u, of_v, of_parameter = _derivatives(
+        *("_tangent", ctx.names, x, y, u, v),
+        (parameter, shift_x, shift_y, dx, None, grad_parameter),
+        (parameter, shift_y, shift_x, None, dx, grad_parameter),
+        x_rows=need_x,
+        y_rows=need_y,
+        by_u=need_u or need_shift_x,
+        by_v=need_v or need_shift_y,
+        by_parameter=need_parameter,
     )
+    of_shift_x = _shift_gradient(need_shift_x, u, of_u)
+    of_shift_y = _shift_gradient(need_shift_y, v, of_v)
+    return of_x, of_y, of_u, of_v, of_parameter, of_shift_x, of_shift_y, None, None, None
 
 
 def _no_third_derivative(ctx: Any, *grads: Tensor) -> Grads:
     raise RuntimeError(
-        "third derivatives are not implemented: call torch.autograd.grad with create_graph=False at "
-        "the second level"
+        "third derivatives are not implemented: call torch.autograd.grad with create_graph=False "
+        "at the second level"
     )
 
 
@@ -200,7 +196,7 @@ for _op, (_backward, _setup) in _AUTOGRAD.items():
     torch.library.register_autograd(_name(_op), _backward, setup_context=_setup, lib=_library)
 
 
-# --- vmap: the ops have a batch dimension already, so a mapped dimension is folded into it ---------
+# --- vmap: a mapped dimension is folded into the batch dimension ----------------------------------
 
 
 def _register_vmap(op: str) -> None:
@@ -210,9 +206,7 @@ def _register_vmap(op: str) -> None:
         def fold(arg: Any, dim: int | None) -> Any:
             if not isinstance(arg, Tensor):
                 return arg
-            mapped = (
-                arg.expand(info.batch_size, *arg.shape) if dim is None else arg.movedim(dim, 0)
-            )
+            mapped = arg.expand(info.batch_size, *arg.shape) if dim is None else arg.movedim(dim, 0)
             return mapped.flatten(0, 1)
 
         def unfold(result: Tensor) -> Tensor:

@@ -1,3 +1,3 @@
-"""The package's version: the one place that holds it (pyproject.toml and CMakeLists.txt read this line)."""
+"""The version: pyproject.toml and CMakeLists.txt read the line below."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The public op: `distance_weights` and the kernel matrix product it is a case of, `kernel_matmul`."""
+"""The public op: `distance_weights`, and `kernel_matmul`, the product it is a case of."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def distance_weights(
 
     .. math:: w_i = \frac{1}{M} \sum_j \exp(-\lambda \, d(x_i, y_j))
 
-    after equation (2) of arXiv 2505.14345. The N x M matrix is never stored: memory is that of x and y.
+    after equation (2) of arXiv 2505.14345. The N x M matrix is never stored: memory is that of x
+    and y.
 
     Parameters
     ----------
@@ -53,8 +54,8 @@ def distance_weights(
         A name in `semideep_ext.METRICS`, or a function of two sets of rows, (n, D) and (M, D), that
         returns their distances, (n, M); it is called on blocks of rows of x.
     lambda_ : float, 0-d tensor or 1-d tensor of L values, default 0.8
-        Decay, > 0, in units of 1/distance; may require grad. With L values all results come from one
-        pass over the distances. Unused by kernel "inverse".
+        Decay, > 0, in units of 1/distance; may require grad. With L values all results come from
+        one pass over the distances. Unused by kernel "inverse".
     y_weight : (M,) or (..., M), optional
         Non-negative importance of the rows of y, normalised to sum 1. Default 1/M each.
     kernel : {"exponential", "inverse"}, default "exponential"
@@ -76,13 +77,15 @@ def distance_weights(
     ------
     ValueError
         For shapes, dtypes or devices that do not go together, M = 0, an unknown metric or kernel,
-        lambda_ or eps that is not finite and > 0, negative or all-zero y_weight, and rows that require
-        grad under a metric without gradients. The message says what was given and what to change.
+        lambda_ or eps that is not finite and > 0, negative or all-zero y_weight, and rows that
+        require grad under a metric without gradients. The message says what was given and what to
+        change.
 
     Notes
     -----
-    Differentiable, twice, in x, y, y_weight and lambda_ for euclidean, sqeuclidean and cosine; in y_weight
-    and lambda_ for hamming and jaccard. Results have the same bits for any number of threads.
+    Differentiable, twice, in x, y, y_weight and lambda_ for euclidean, sqeuclidean and cosine; in
+    y_weight and lambda_ for hamming and jaccard. Results have the same bits for any number of
+    threads.
 
     Examples
     --------
@@ -112,8 +115,8 @@ def kernel_matmul(
 
     .. math:: out_{ic} = \sum_j k(d(x_i, y_j)) \, v_{jc}
 
-    Sample weights, kernel regression, density estimates, label propagation and MMD are this product with
-    different v.
+    Sample weights, kernel regression, density estimates, label propagation and MMD are this product
+    with different v.
 
     Parameters
     ----------
@@ -155,8 +158,8 @@ def kernel_matmul(
     v = v if isinstance(v, Tensor) else torch.as_tensor(np.asarray(v))
     if v.dim() < 1 or v.shape[0 if v.dim() == 1 else -2] != y.shape[-2]:
         raise ValueError(
-            f"v must be (M,) or (..., M, C) with a row for each of the M = {y.shape[-2]} rows of y; "
-            f"{describe('v', v)}"
+            f"v must be (M,) or (..., M, C) with a row for each of the M = {y.shape[-2]} rows of "
+            f"y; {describe('v', v)}"
         )
     if v.device != x.device:
         raise ValueError(f"v must be on the device of x, {x.device}; {describe('v', v)}")
@@ -198,8 +201,8 @@ def _check_differentiable(metric: Any, x: Tensor, y: Tensor) -> None:
     for name, tensor in (("x", x), ("y", y)):
         if tensor.requires_grad:
             raise ValueError(
-                f"{name} requires grad, but metric={metric!r} has no gradient with respect to rows: "
-                f"pass {name}.detach(), or use euclidean, sqeuclidean or cosine"
+                f"{name} requires grad, but metric={metric!r} has no gradient with respect to "
+                f"rows: pass {name}.detach(), or use euclidean, sqeuclidean or cosine"
             )
 
 

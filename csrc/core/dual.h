@@ -55,7 +55,8 @@ SEMIDEEP_INLINE auto operator!=(Dual<V> a, Dual<V> b) {
 
 template <class V>
 SEMIDEEP_INLINE Dual<V> fma(Dual<V> a, Dual<V> b, Dual<V> c) {
-  return {fma(a.value, b.value, c.value), fma(a.value, b.tangent, fma(a.tangent, b.value, c.tangent))};
+  return {fma(a.value, b.value, c.value),
+          fma(a.value, b.tangent, fma(a.tangent, b.value, c.tangent))};
 }
 template <class V>
 SEMIDEEP_INLINE Dual<V> sqrt(Dual<V> a) {

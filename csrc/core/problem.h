@@ -44,12 +44,12 @@ struct Problem {
   Side left;
   Side right;
   const double* parameter = nullptr;  // (B, L) contiguous
-  bool tangent = false;             // whether derivatives along tangents are asked for
+  bool tangent = false;               // whether derivatives along tangents are asked for
   const double* parameter_tangent = nullptr;
 
   // Results, contiguous. A gradient that is not wanted stays null.
-  void* out = nullptr;                 // (B, L, N, C); (B, L, N) doubles for log_sum
-  void* rows_gradient = nullptr;       // (B, N, D)
+  void* out = nullptr;                   // (B, L, N, C); (B, L, N) doubles for log_sum
+  void* rows_gradient = nullptr;         // (B, N, D)
   double* parameter_gradient = nullptr;  // (B, L)
 };
 

@@ -104,8 +104,8 @@ class Reference {
         const int64_t at = b * p_.parameters + l;
         const S parameter =
             make(p_.parameter[at], p_.parameter_tangent ? p_.parameter_tangent[at] : 0);
-        const S k = Kernel::value(
-            d, parameter, make(shift(p_.left, b, l, i) + shift(p_.right, b, l, j), 0));
+        const S k = Kernel::value(d, parameter,
+                                  make(shift(p_.left, b, l, i) + shift(p_.right, b, l, j), 0));
         S product(0.0);
         for (int64_t c = 0; c < p_.columns; ++c) {
           const long double right = value(p_.right, b, l, j, c);

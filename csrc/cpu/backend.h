@@ -32,8 +32,8 @@ struct BlockKernel {
   void (*run)(const Problem&, const Block&, void* workspace, void* partial) = nullptr;
   void (*merge)(int64_t scalars, void* total, const void* part) = nullptr;
   void (*store)(const Problem&, const Block&, const void* total, void* by_parameter) = nullptr;
-  void (*add_parameters)(const Problem&, int64_t batch, int64_t blocks, const void* by_parameter) =
-      nullptr;
+  void (*add_parameters)(const Problem&, int64_t batch, int64_t blocks,
+                         const void* by_parameter) = nullptr;
 };
 
 }  // namespace semideep

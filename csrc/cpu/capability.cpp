@@ -16,9 +16,10 @@ Capability requested_capability() {
   for (const Capability capability : kAll) {
     if (std::string(asked) != name(capability)) continue;
     if (capability > best)
-      throw std::runtime_error(std::string("SEMIDEEP_CPU_CAPABILITY=") + asked +
-                               " asks for instructions that this machine or build lacks; the best it has is '" +
-                               name(best) + "': set that, or unset the variable");
+      throw std::runtime_error(
+          std::string("SEMIDEEP_CPU_CAPABILITY=") + asked +
+          " asks for instructions that this machine or build lacks; the best it has is '" +
+          name(best) + "': set that, or unset the variable");
     return capability;
   }
   throw std::runtime_error(std::string("SEMIDEEP_CPU_CAPABILITY='") + asked +

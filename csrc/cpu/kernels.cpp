@@ -13,8 +13,8 @@ void describe(const Problem& p, const Side& side, int64_t batch, int64_t begin, 
   with_element_type(p.dtype, [&](auto* type) {
     using T = std::remove_cv_t<std::remove_pointer_t<decltype(type)>>;
     for (int64_t at = begin; at < end; ++at)
-      static_cast<RowInfo<S>*>(infos)[at] = Metric::Row::template describe<S>(
-          RowReader<S, T>(p, side, batch, at), p.features);
+      static_cast<RowInfo<S>*>(infos)[at] =
+          Metric::Row::template describe<S>(RowReader<S, T>(p, side, batch, at), p.features);
   });
 }
 

@@ -43,7 +43,8 @@ BlockKernel find(const Problem& problem, Capability capability) {
   if (capability == Capability::avx2) found = avx2::find_block_kernel(problem, &kernel);
 #endif
   if (capability == Capability::default_) found = default_::find_block_kernel(problem, &kernel);
-  if (!found) throw std::invalid_argument("no CPU kernel for this task, metric and kernel function");
+  if (!found)
+    throw std::invalid_argument("no CPU kernel for this task, metric and kernel function");
   return kernel;
 }
 
@@ -81,7 +82,8 @@ class Execution {
         spans_(problem.right.count > 0 ? ceil_divide(problem.right.count, kSpanColumns) : 1),
         left_info_(describe(problem.left)),
         right_info_(describe(problem.right)),
-        parameters_(allocate(gradient() ? p_.batches * blocks_ * p_.parameters * kernel_.scalar_bytes : 0)) {
+        parameters_(allocate(
+            gradient() ? p_.batches * blocks_ * p_.parameters * kernel_.scalar_bytes : 0)) {
     const int64_t split_bytes = p_.batches * blocks_ * spans_ * partial_bytes();
     if (p_.batches * blocks_ < threads && spans_ > 1 && split_bytes <= kSplitBytes) {
       run_split(split_bytes);
@@ -145,20 +147,21 @@ class Execution {
 
   // Enough rows for every thread: a block walks all its spans.
   void run_blocks() const {
-    parallel_(p_.batches * blocks_, grain(rows_per_block_ * p_.right.count), [&](int64_t begin, int64_t end) {
-      void* workspace = thread_workspace(kernel_.workspace_bytes);
-      const Buffer total = allocate(partial_bytes());
-      const Buffer part = allocate(spans_ > 1 ? partial_bytes() : 0);
-      for (int64_t task = begin; task < end; ++task) {
-        const Block first = block_of(task, 0);
-        kernel_.run(p_, first, workspace, total.get());
-        for (int64_t span = 1; span < spans_; ++span) {
-          kernel_.run(p_, block_of(task, span), workspace, part.get());
-          kernel_.merge(first.rows * width_, total.get(), part.get());
-        }
-        kernel_.store(p_, first, total.get(), parameter_partials(task));
-      }
-    });
+    parallel_(p_.batches * blocks_, grain(rows_per_block_ * p_.right.count),
+              [&](int64_t begin, int64_t end) {
+                void* workspace = thread_workspace(kernel_.workspace_bytes);
+                const Buffer total = allocate(partial_bytes());
+                const Buffer part = allocate(spans_ > 1 ? partial_bytes() : 0);
+                for (int64_t task = begin; task < end; ++task) {
+                  const Block first = block_of(task, 0);
+                  kernel_.run(p_, first, workspace, total.get());
+                  for (int64_t span = 1; span < spans_; ++span) {
+                    kernel_.run(p_, block_of(task, span), workspace, part.get());
+                    kernel_.merge(first.rows * width_, total.get(), part.get());
+                  }
+                  kernel_.store(p_, first, total.get(), parameter_partials(task));
+                }
+              });
   }
 
   // Few rows and many columns: spans are shared out, then merged in order.

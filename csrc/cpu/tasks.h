@@ -268,9 +268,8 @@ struct GradientTask {
             weight = weight * Metric::gradient(tile.distance(row, v), tile.row_stat(row),
                                                tile.column_stat(v));
           }
-        tile.add_weighted_differences(ws.weights, [&](int64_t row, int64_t k) -> S& {
-          return partial[row * width(p) + k];
-        });
+        tile.add_weighted_differences(
+            ws.weights, [&](int64_t row, int64_t k) -> S& { return partial[row * width(p) + k]; });
       }
     });
   }
@@ -302,8 +301,8 @@ struct GradientTask {
         for (int64_t k = 0; k < p.features; ++k) {
           const S prepared = Metric::Row::prepare(read(k), facts);
           const S raw = Metric::Row::pull_back(gradient[k], prepared, facts, dot);
-          store_result(p.rows_gradient, p.dtype,
-                       (block.batch * p.left.count + i) * p.features + k, result_of(raw));
+          store_result(p.rows_gradient, p.dtype, (block.batch * p.left.count + i) * p.features + k,
+                       result_of(raw));
         }
       }
     });

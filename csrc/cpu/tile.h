@@ -50,9 +50,9 @@ struct RowReader {
   RowReader(const Problem& p, const Side& side, int64_t batch, int64_t at)
       : row(static_cast<const T*>(side.rows) + batch * side.rows_batch_stride +
             at * side.rows_row_stride),
-        tangent(side.tangents ? static_cast<const T*>(side.tangents) +
-                                    (batch * side.count + at) * p.features
-                              : nullptr) {}
+        tangent(side.tangents
+                    ? static_cast<const T*>(side.tangents) + (batch * side.count + at) * p.features
+                    : nullptr) {}
   SEMIDEEP_INLINE S operator()(int64_t k) const {
     if constexpr (sizeof(S) == sizeof(double)) {
       return static_cast<double>(row[k]);
@@ -114,8 +114,9 @@ class Tile {
       for (int64_t v = 0; v < vectors_; ++v) {
         V& d = distance(row, v);
         const V sum = d;
-        d = problem_.features == 0 ? V(0.0)
-                                   : Metric::distance(sum, stat, storage_.column_stats[v], features);
+        d = problem_.features == 0
+                ? V(0.0)
+                : Metric::distance(sum, stat, storage_.column_stats[v], features);
         if constexpr (Metric::rescale)
           if (problem_.dtype == DType::float64) rescale(row, v, sum, d);
       }
@@ -124,7 +125,9 @@ class Tile {
 
   int64_t vectors() const { return vectors_; }
   V& distance(int64_t row, int64_t v) { return storage_.distances[row * vectors_ + v]; }
-  V row_stat(int64_t row) const { return broadcast(info(block_.left_info, block_.row_begin + row).stat); }
+  V row_stat(int64_t row) const {
+    return broadcast(info(block_.left_info, block_.row_begin + row).stat);
+  }
   V column_stat(int64_t v) const { return storage_.column_stats[v]; }
 
   // The right row behind a lane. Lanes past the end repeat the last row, so that whatever is computed
@@ -178,7 +181,9 @@ class Tile {
         for (int64_t v = 0; v < vectors_; ++v)
           for (int lane = 0; lane < kLanes; ++lane)
             pack(problem_.right, block_.right_info, column(v, lane), first, features,
-                 [&](int64_t k, S value) { set_lane(storage_.panel[v * features + k], lane, value); });
+                 [&](int64_t k, S value) {
+                   set_lane(storage_.panel[v * features + k], lane, value);
+                 });
       }
       f(first, features);
     }

@@ -47,8 +47,10 @@ PYBIND11_MODULE(_C, m) {
   m.def("metrics", &metrics, "The metrics, in the order of csrc/core/metrics.h.");
   m.def("kernels", &kernels, "The kernel functions, in the order of csrc/core/kernels.h.");
   m.def("build_facts", &build_facts, "Compiler, flags and versions of this build.");
-  m.def("cpu_capability", [] { return semideep::cpu::name(semideep::cpu::active_capability()); },
-        "The instruction set in use.");
-  m.def("machine_capability", [] { return semideep::cpu::name(semideep::cpu::machine_capability()); },
-        "The best instruction set that this build and this machine have.");
+  m.def(
+      "cpu_capability", [] { return semideep::cpu::name(semideep::cpu::active_capability()); },
+      "The instruction set in use.");
+  m.def(
+      "machine_capability", [] { return semideep::cpu::name(semideep::cpu::machine_capability()); },
+      "The best instruction set that this build and this machine have.");
 }

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <memory>
 
-#include "check.h"
 #include "cases.h"
+#include "check.h"
 
 namespace {
 
@@ -41,7 +41,8 @@ int main() {
       exponentials({0.0, -0.0, -INFINITY, INFINITY, NAN, -1e300, 1e300, -745.2, -708.4});
   check::that(special[0] == 1 && special[1] == 1, "exp(0) is exactly 1");
   check::that(special[2] == 0 && special[5] == 0 && special[7] == 0, "exp underflows to 0");
-  check::that(special[3] == std::exp(709.0) && special[6] == special[3], "exp saturates at exp(709)");
+  check::that(special[3] == std::exp(709.0) && special[6] == special[3],
+              "exp saturates at exp(709)");
   check::that(std::isnan(special[4]), "exp(NaN) is NaN");
   check::that(special[8] > 0 && special[8] < 2.3e-308, "exp reaches subnormal numbers");
   return check::finish();

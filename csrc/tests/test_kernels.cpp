@@ -2,8 +2,8 @@
 // same bits for any number of threads.
 #include <memory>
 
-#include "check.h"
 #include "cases.h"
+#include "check.h"
 #include "core/reference.h"
 
 namespace {
@@ -15,10 +15,9 @@ using semideep::Task;
 
 // Sizes on both sides of every tile edge: 64 rows, 128 columns, 128 features, 8192 columns a span.
 const Shape kShapes[] = {
-    {1, 1, 1, 1, 1, 1},   {1, 5, 7, 3, 1, 1},     {2, 63, 127, 2, 2, 1},
-    {1, 64, 128, 4, 1, 3}, {1, 65, 129, 5, 1, 17}, {3, 4, 9, 127, 1, 2},
-    {1, 7, 9, 128, 3, 1}, {1, 6, 17, 257, 1, 1},  {1, 3, 8200, 2, 1, 1},
-    {1, 3, 5, 0, 1, 1},   {0, 3, 5, 2, 1, 1},     {1, 0, 5, 2, 1, 1},
+    {1, 1, 1, 1, 1, 1},     {1, 5, 7, 3, 1, 1},   {2, 63, 127, 2, 2, 1}, {1, 64, 128, 4, 1, 3},
+    {1, 65, 129, 5, 1, 17}, {3, 4, 9, 127, 1, 2}, {1, 7, 9, 128, 3, 1},  {1, 6, 17, 257, 1, 1},
+    {1, 3, 8200, 2, 1, 1},  {1, 3, 5, 0, 1, 1},   {0, 3, 5, 2, 1, 1},    {1, 0, 5, 2, 1, 1},
 };
 
 // Errors are measured against the largest result, or 0.01: a sum of terms of both signs can come out near 0.

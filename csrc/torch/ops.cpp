@@ -28,7 +28,8 @@ using OptionalTensor = std::optional<Tensor>;
 
 std::string shape_text(const Tensor& tensor) {
   std::string text = "(";
-  for (int64_t i = 0; i < tensor.dim(); ++i) text += (i ? ", " : "") + std::to_string(tensor.size(i));
+  for (int64_t i = 0; i < tensor.dim(); ++i)
+    text += (i ? ", " : "") + std::to_string(tensor.size(i));
   return text + ")";
 }
 
@@ -36,7 +37,8 @@ template <class List>
 int position(List list, const char* what, const std::string& name) {
   const int found = semideep::position_of(list, name);
   std::string names;
-  semideep::for_each(list, [&]<class Item>() { names += (names.empty() ? "" : ", ") + std::string(Item::name); });
+  semideep::for_each(
+      list, [&]<class Item>() { names += (names.empty() ? "" : ", ") + std::string(Item::name); });
   STD_TORCH_CHECK(found >= 0, what, " '", name, "' is unknown: choose one of ", names);
   return found;
 }
@@ -102,11 +104,11 @@ class Arguments {
 
   void run() const {
     STD_TORCH_CHECK(p.right.count > 0 || p.left.count == 0, "y has no rows: give at least one");
-    semideep::cpu::execute(
-        p, semideep::cpu::active_capability(), static_cast<int>(torch::stable::get_num_threads()),
-        [](int64_t count, int64_t grain, const semideep::cpu::RangeBody& body) {
-          torch::stable::parallel_for(0, count, grain, body);
-        });
+    semideep::cpu::execute(p, semideep::cpu::active_capability(),
+                           static_cast<int>(torch::stable::get_num_threads()),
+                           [](int64_t count, int64_t grain, const semideep::cpu::RangeBody& body) {
+                             torch::stable::parallel_for(0, count, grain, body);
+                           });
   }
 
   Problem p;
@@ -130,7 +132,8 @@ class Arguments {
     int64_t i = 0;
     for (const int64_t size : sizes) {
       fits = fits && tensor.size(i++) == size;
-      wanted += (wanted.empty() ? "" : ", ") + (size < 0 ? std::string("any") : std::to_string(size));
+      wanted +=
+          (wanted.empty() ? "" : ", ") + (size < 0 ? std::string("any") : std::to_string(size));
     }
     STD_TORCH_CHECK(fits, name, " must have shape (", wanted, "), got ", shape_text(tensor));
     STD_TORCH_CHECK(tensor.scalar_type() == dtype, name, " must be ",
@@ -150,7 +153,8 @@ class Arguments {
     return keep(as_is ? tensor : torch::stable::contiguous(tensor));
   }
   const void* contiguous(const Tensor& tensor) {
-    return keep(tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor)).const_data_ptr();
+    return keep(tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor))
+        .const_data_ptr();
   }
 
   const double* doubles(const Tensor& tensor) {
@@ -165,7 +169,8 @@ class Arguments {
   }();
 };
 
-Tensor sum(Arguments& a, const Tensor& v, const OptionalTensor& shift_x, const OptionalTensor& shift_y) {
+Tensor sum(Arguments& a, const Tensor& v, const OptionalTensor& shift_x,
+           const OptionalTensor& shift_y) {
   Problem& p = a.p;
   a.columns(v);
   a.values("v", v, p.right);
@@ -250,13 +255,16 @@ std::tuple<Tensor, Tensor> kernel_matmul_gradient_tangent(
 
 STABLE_TORCH_LIBRARY(semideep_ext, m) {
   m.def(
-      "kernel_matmul(Tensor x, Tensor y, Tensor v, Tensor parameter, Tensor? shift_x, Tensor? shift_y, "
+      "kernel_matmul(Tensor x, Tensor y, Tensor v, Tensor parameter, Tensor? shift_x, Tensor? "
+      "shift_y, "
       "str metric, str kernel) -> Tensor");
   m.def(
       "kernel_matmul_tangent(Tensor x, Tensor y, Tensor v, Tensor parameter, Tensor? shift_x, "
-      "Tensor? shift_y, Tensor? dx, Tensor? dy, Tensor? dparameter, str metric, str kernel) -> Tensor");
+      "Tensor? shift_y, Tensor? dx, Tensor? dy, Tensor? dparameter, str metric, str kernel) -> "
+      "Tensor");
   m.def(
-      "kernel_log_sum(Tensor x, Tensor y, Tensor v, Tensor parameter, str metric, str kernel) -> Tensor");
+      "kernel_log_sum(Tensor x, Tensor y, Tensor v, Tensor parameter, str metric, str kernel) -> "
+      "Tensor");
   m.def(
       "kernel_matmul_gradient(Tensor x, Tensor y, Tensor u, Tensor v, Tensor parameter, "
       "Tensor? shift_x, Tensor? shift_y, str metric, str kernel, bool rows) -> (Tensor, Tensor)");

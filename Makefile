@@ -1,0 +1,86 @@
+# Everything runs in .venv, which make creates. Needed beforehand: Python >= 3.10 with venv and pip,
+# a C++ compiler (GCC >= 11 or Clang >= 14) and make. cmake and ninja come from pip.
+#
+#   PYTHON=python3.12         interpreter of a new .venv
+#   TORCH='torch==2.13.0 ...' what pip installs as torch; name a CUDA build here to get one
+#   SEMIDEEP_CUDA=off         as in setup.py
+#   SANITIZE=thread           C++ tests under a sanitizer (make ctest): address, thread or undefined
+
+PYTHON ?= python3
+# The version that the tests are known to pass with; any from 2.10 on may be given.
+TORCH ?= torch==2.13.0
+SEMIDEEP_CUDA ?= auto
+SANITIZE ?=
+
+# Waiting OpenMP threads sleep: spinning ones slow small models tenfold where other processes (the
+# second pytest worker, say) want the same cores.
+export OMP_WAIT_POLICY ?= passive
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := SEMIDEEP_CUDA=$(SEMIDEEP_CUDA) $(PIP) install --no-build-isolation --editable
+NATIVE := build/native$(if $(SANITIZE),-$(SANITIZE))
+CSRC := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
+BUILD_INPUTS := setup.py CMakeLists.txt semideep_ext/_version.py $(filter-out csrc/tests/%,$(CSRC))
+
+.DEFAULT_GOAL := help
+.PHONY: help dev demo test lint ctest pytest format clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
+
+dev: .venv/dev.stamp  ## Create .venv with the package (editable) and every development tool
+
+demo: .venv/demo.stamp .venv/package.stamp  ## Run the demonstration
+	$(BIN)/python -m semideep_ext demo
+
+test: .venv/dev.stamp .venv/package.stamp  ## Lint, C++ tests and Python tests; stops at the first that fails
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory ctest
+	@$(MAKE) --no-print-directory pytest
+	@echo "make test: everything passed (lint, C++ tests, Python tests)"
+
+lint: .venv/dev.stamp  ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	@echo clang-format --dry-run -Werror csrc
+	@$(BIN)/clang-format --dry-run -Werror $(CSRC)
+	$(BIN)/mypy
+
+ctest: .venv/dev.stamp  ## Build and run the C++ tests, under each instruction set; no torch involved
+	$(BIN)/cmake -S . -B $(NATIVE) -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" \
+	  -DSEMIDEEP_BUILD_PYTHON=OFF -DSEMIDEEP_CUDA=$(SEMIDEEP_CUDA) -DSEMIDEEP_SANITIZE=$(SANITIZE)
+	$(BIN)/cmake --build $(NATIVE)
+	$(BIN)/ctest --test-dir $(NATIVE) --output-on-failure --no-tests=error
+
+pytest: .venv/dev.stamp .venv/package.stamp  ## Run the Python tests
+	$(BIN)/python -m pytest -n 2
+
+format: .venv/dev.stamp  ## Apply the style
+	$(BIN)/ruff check --fix --exit-zero
+	$(BIN)/ruff format
+	@echo clang-format -i csrc
+	@$(BIN)/clang-format -i $(CSRC)
+
+clean:  ## Remove what was built; .venv stays (delete it to start over)
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f semideep_ext/*.so .venv/package.stamp
+
+# A stamp is newer than what it stands for, so a second make installs nothing again.
+
+.venv/tools.stamp:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install $(TORCH) setuptools wheel cmake ninja
+	@touch $@
+
+.venv/package.stamp: .venv/tools.stamp pyproject.toml $(BUILD_INPUTS)
+	$(INSTALL) .
+	@touch $@
+
+.venv/demo.stamp: | .venv/package.stamp
+	$(PIP) install matplotlib
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml | .venv/package.stamp
+	$(INSTALL) '.[dev]'
+	@touch $@

@@ -1,0 +1,31 @@
+"""Each example runs as it stands."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import semideep_ext
+
+PACKAGE_FOLDER = str(Path(semideep_ext.__file__).parent.parent)
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+
+
+def test_there_are_examples():
+    assert EXAMPLES
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_the_example_runs_and_scores_well(example, tmp_path):
+    done = subprocess.run(
+        [sys.executable, example],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": PACKAGE_FOLDER},  # also where it is not installed
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) > 0.9

@@ -1,0 +1,164 @@
+"""Promise: results agree with the definitions of SciPy and scikit-learn, to the last promised digit."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+from sklearn.metrics import pairwise_distances
+
+from semideep_ext import distance_weights, kernel_matmul
+from semideep_ext.metrics import KERNELS, METRICS
+from semideep_ext.testing import (
+    DEVICES,
+    DTYPES,
+    TILE_EDGES,
+    TOLERANCES,
+    adversarial_rows,
+    random_rows,
+    reference_distances,
+    reference_weights,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:metric='jaccard' only asks")
+each_metric = pytest.mark.parametrize("metric", METRICS)
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+each_device = pytest.mark.parametrize("device", DEVICES)
+every_instruction_set = pytest.mark.every_instruction_set
+
+
+def assert_weights(actual, distances, lambda_, dtype, **options):
+    """Compare while lambda d <= 20, in units of the tolerance."""
+    reference = reference_weights(distances, lambda_, **options)
+    assert actual.dtype == dtype
+    np.testing.assert_allclose(
+        actual.double().cpu(), reference, rtol=TOLERANCES[dtype].forward, atol=0
+    )
+
+
+def kernel_matrix(x, y, metric, lambda_=1.0, **options):
+    """All k(d(x_i, y_j)): the product with the identity."""
+    identity = torch.eye(y.shape[0], dtype=x.dtype, device=x.device)
+    return kernel_matmul(x, y, identity, metric, lambda_, **options).double().cpu().numpy()
+
+
+@every_instruction_set
+@each_device
+@each_dtype
+@each_metric
+@pytest.mark.parametrize("d", [1, 2, 127, 128, 129, 257])
+def test_weights_on_both_sides_of_every_tile_edge(metric, d, dtype, device, generator):
+    x, y = (random_rows(metric, max(TILE_EDGES), d, dtype, generator) for _ in "xy")
+    distances = reference_distances(x, y, metric)
+    lambda_ = float(5 / distances.max())
+    for n in TILE_EDGES:
+        for m in TILE_EDGES:
+            w = distance_weights(x[:n].to(device), y[:m].to(device), metric, lambda_)
+            assert_weights(w, distances[:n, :m], lambda_, dtype)
+
+
+@each_device
+@each_dtype
+@each_metric
+def test_each_pair_agrees_with_scipy(metric, dtype, device, generator):
+    x, y = (random_rows(metric, n, 9, dtype, generator) for n in (66, 130))
+    boolean = metric == "jaccard"
+    expected = cdist(*((t.double().numpy() != 0 if boolean else t.double()) for t in (x, y)), metric)
+    actual = kernel_matrix(x.to(device), y.to(device), metric, 0.3)
+    np.testing.assert_allclose(actual, np.exp(-0.3 * expected), rtol=TOLERANCES[dtype].forward)
+
+
+@each_metric
+def test_each_pair_agrees_with_scikit_learn(metric, generator):
+    x, y = (random_rows(metric, n, 9, torch.float64, generator).numpy() for n in (66, 130))
+    rows = (x != 0, y != 0) if metric == "jaccard" else (x, y)
+    expected = pairwise_distances(*rows, metric=metric)
+    actual = kernel_matrix(torch.from_numpy(x), torch.from_numpy(y), metric)
+    np.testing.assert_allclose(actual, np.exp(-expected), rtol=1e-7)  # it expands (x - y)^2
+
+
+@every_instruction_set
+@each_dtype
+@each_metric
+@pytest.mark.parametrize("case", adversarial_rows(torch.float64))
+def test_no_cancellation_overflow_or_underflow(metric, case, dtype):
+    x, y = adversarial_rows(dtype)[case]
+    distances = reference_distances(x, y, metric)
+    grows_with_scale = reference_distances([[4.0, 0]], [[0, 4.0]], metric) > 2
+    largest = distances.max() if grows_with_scale else 1
+    lambda_ = float(np.clip(1 / np.longdouble(max(largest, 1e-308)), 1e-300, 1e308))
+    assert_weights(distance_weights(x, y, metric, lambda_), distances, lambda_, dtype)
+    if largest < np.finfo(np.float64).max:
+        log_w = distance_weights(x, y, metric, lambda_, log=True)
+        expected = reference_weights(distances, lambda_, log=True)
+        np.testing.assert_allclose(log_w.double(), expected, atol=2 * TOLERANCES[dtype].log)
+
+
+@every_instruction_set
+@each_device
+@each_dtype
+@each_metric
+@pytest.mark.parametrize("exponent", [1e-12, 1e-3, 1.0, 20.0])
+def test_one_pair_keeps_its_relative_accuracy(metric, exponent, dtype, device, generator):
+    x, y = (random_rows(metric, 50, 12, dtype, generator) for _ in "xy")
+    distances = reference_distances(x, y, metric)
+    for j in range(0, 50, 7):
+        lambda_ = float(exponent / max(distances[:, j].max(), 1e-3))
+        w = distance_weights(x.to(device), y[j : j + 1].to(device), metric, lambda_)
+        assert_weights(w, distances[:, j : j + 1], lambda_, dtype)
+
+
+@every_instruction_set
+@each_device
+@each_dtype
+@each_metric
+@pytest.mark.parametrize("exponent", [1.0, 100.0, 1e4])
+def test_log_weights_of_far_rows_stay_finite_and_accurate(
+    metric, exponent, dtype, device, generator
+):
+    x, y = (random_rows(metric, n, 7, dtype, generator) for n in (65, 129))
+    distances = reference_distances(x, y, metric)
+    lambda_ = float(exponent / distances.max())
+    log_w = distance_weights(x.to(device), y.to(device), metric, lambda_, log=True)
+    expected = reference_weights(distances, lambda_, log=True)
+    error = np.abs(log_w.double().cpu().numpy() - expected) / (1 + np.abs(expected))
+    assert error.max() <= TOLERANCES[dtype].log
+
+
+@each_dtype
+@each_metric
+def test_many_features_do_not_add_up_rounding_errors(metric, dtype, generator):
+    x, y = (random_rows(metric, n, 5000, dtype, generator) for n in (3, 5))
+    distances = reference_distances(x, y, metric)
+    lambda_ = float(10 / distances.max())
+    assert_weights(distance_weights(x, y, metric, lambda_), distances, lambda_, dtype)
+
+
+@each_dtype
+@each_metric
+def test_y_weight_is_normalised_importance(metric, dtype, generator):
+    x, y = (random_rows(metric, n, 6, dtype, generator) for n in (65, 129))
+    importance = torch.rand(129, generator=generator, dtype=torch.float64) * 1e3
+    importance[::5] = 0
+    w = distance_weights(x, y, metric, 0.5, y_weight=importance)
+    assert_weights(w, reference_distances(x, y, metric), 0.5, dtype, y_weight=importance)
+
+
+@every_instruction_set
+@each_dtype
+@each_metric
+@pytest.mark.parametrize("columns", [1, 15, 16, 17, 33])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_product_with_values_for_several_parameters(kernel, columns, metric, dtype, generator):
+    x, y = (random_rows(metric, n, 6, dtype, generator) for n in (65, 131))
+    v = torch.rand((131, columns), generator=generator, dtype=dtype)
+    lambdas = [0.1, 0.8, 3.0]
+    d = reference_distances(x, y, metric)
+    expected = {
+        "exponential": lambda: np.stack([np.exp(-np.longdouble(p) * d) for p in lambdas]),
+        "inverse": lambda: np.stack([1 / (d + np.longdouble(0.01))] * 3),
+    }[kernel]() @ v.numpy().astype(np.longdouble)
+    out = kernel_matmul(x, y, v, metric, torch.tensor(lambdas, dtype=torch.float64), kernel=kernel, eps=0.01)
+    assert out.shape == (3, 65, columns)
+    np.testing.assert_allclose(
+        out.double(), expected.astype(np.float64), rtol=TOLERANCES[dtype].forward
+    )

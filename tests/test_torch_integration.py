@@ -1,0 +1,210 @@
+"""Promise: the ops are ordinary torch ops: they compile, map, batch, autocast and differentiate as such."""
+
+import copy
+
+import pytest
+import torch
+from torch.func import grad, vmap
+
+from semideep_ext import distance_weights, kernel_matmul
+from semideep_ext.metrics import KERNELS, METRICS
+from semideep_ext.testing import DTYPES, TOLERANCES, random_rows, relative_error
+
+each_metric = pytest.mark.parametrize("metric", METRICS)
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+each_kernel = pytest.mark.parametrize("kernel", KERNELS)
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+
+
+def rows(metric, generator, *sizes, d=3, dtype=torch.float64):
+    return [random_rows(metric, n, d, dtype, generator) for n in sizes]
+
+
+@each_dtype
+@each_kernel
+@each_metric
+def test_every_op_passes_opcheck(metric, kernel, dtype, generator):
+    differentiable = METRICS[metric].differentiable
+    x, y = rows(metric, generator, 2 * 5, 2 * 4, dtype=dtype)
+    x, y = x.view(2, 5, 3), y.view(2, 4, 3)
+    u, v = (torch.rand(2, 3, n, 2, generator=generator, dtype=dtype) for n in (5, 4))
+    parameter = torch.rand(2, 3, generator=generator, dtype=torch.float64) + 0.1
+    shifts = [torch.rand(2, 3, n, generator=generator, dtype=torch.float64) for n in (5, 4)]
+    tangents = [torch.rand_like(t) for t in (x, y, parameter)]
+    log_v = v[..., :1].clone()
+
+    def trainable(*tensors):
+        return tuple(
+            t.clone().requires_grad_(differentiable or not (t is x or t is y)) for t in tensors
+        )
+
+    sides = trainable(x, y)
+    ops = torch.ops.semideep_ext
+    cases = {
+        ops.kernel_matmul: (*sides, *trainable(v, parameter, *shifts)),
+        ops.kernel_matmul_gradient: (*sides, *trainable(u, v, parameter, *shifts)),
+        ops.kernel_matmul_tangent: (x, y, v, parameter, *shifts, *tangents),
+        ops.kernel_matmul_gradient_tangent: (x, y, u, v, parameter, *shifts, *tangents),
+    }
+    if KERNELS[kernel].has_log:
+        cases[ops.kernel_log_sum] = (*sides, *trainable(log_v, parameter))
+    for op, tensors in cases.items():
+        last = (differentiable,) if "gradient" in op.__name__ else ()
+        torch.library.opcheck(op.default, (*tensors, metric, kernel, *last))
+
+
+@pytest.fixture
+def fresh_compiler():
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+def outputs_and_gradients(f, x, y, v, lambda_):
+    inputs = [t.clone().requires_grad_() for t in (x, y, v, lambda_)]
+    out = f(*inputs)
+    return [out, *torch.autograd.grad(out.square().sum(), inputs)]
+
+
+def product(x, y, v, lambda_):
+    return kernel_matmul(x, y, v, "cosine", lambda_)
+
+
+def weights(x, y, v, lambda_):
+    return distance_weights(x, y, "euclidean", lambda_, y_weight=v)
+
+
+def log_weights(x, y, v, lambda_):
+    return distance_weights(x, y, "sqeuclidean", lambda_, y_weight=v, log=True)
+
+
+@pytest.mark.parametrize("f", [product, weights, log_weights])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_compiled_calls_equal_eager_ones(f, dynamic, fresh_compiler, generator):
+    compiled = torch.compile(f, backend="aot_eager", fullgraph=True, dynamic=dynamic)
+    for n, m in [(5, 4), (7, 9)] if dynamic else [(5, 4)]:
+        x, y = rows("euclidean", generator, n, m)
+        v = torch.rand(m, generator=generator, dtype=torch.float64)
+        lambda_ = torch.tensor([0.3, 0.9], dtype=torch.float64)
+        expected = outputs_and_gradients(f, x, y, v, lambda_)
+        actual = outputs_and_gradients(compiled, x, y, v, lambda_)
+        for a, e in zip(actual, expected, strict=True):
+            torch.testing.assert_close(a, e, rtol=1e-12, atol=1e-14)
+
+
+@each_metric
+def test_no_metric_breaks_the_graph(metric, fresh_compiler, generator):
+    x, y = rows(metric, generator, 5, 4)
+    compiled = torch.compile(distance_weights, backend="aot_eager", fullgraph=True)
+    assert torch.equal(compiled(x, y, metric), distance_weights(x, y, metric))
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_inductor_compiles_a_training_step(fresh_compiler, generator):
+    x, y = rows("euclidean", generator, 5, 4)
+    v, lambda_ = torch.rand(4, dtype=torch.float64), torch.tensor(0.4, dtype=torch.float64)
+    expected = outputs_and_gradients(weights, x, y, v, lambda_)
+    actual = outputs_and_gradients(torch.compile(weights, fullgraph=True), x, y, v, lambda_)
+    for a, e in zip(actual, expected, strict=True):
+        torch.testing.assert_close(a, e, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("in_dims", [(0, None, None), (None, 0, None), (None, None, 0), (0, 0, 0),
+(1, 2, 0)]) @pytest.mark.parametrize("log", [False, True]) @each_metric def
+test_vmap_equals_a_loop(metric, log, in_dims, generator):
+    stacks = [torch.stack(rows(metric, generator, *[n] * 3)) for n in (5, 4)]
+    stacks.append(torch.rand(3, generator=generator, dtype=torch.float64) + 0.1)
+
+    def f(x, y, lambda_):
+        return distance_weights(x, y, metric, lambda_, log=log)
+
+    mapped = [t[0] if dim is None else t.movedim(0, dim) for t, dim in zip(stacks, in_dims, strict=True)]
+    loop = [f(*(t[0 if d is None else i] for t, d in zip(stacks, in_dims, strict=True))) for i in range(3)]
+    assert torch.equal(vmap(f, in_dims)(*mapped), torch.stack(loop))
+
+
+def test_vmap_nests_and_maps_values(generator):
+    x, y = rows("euclidean", generator, 5, 4)
+    v = torch.rand(2, 3, 4, generator=generator, dtype=torch.float64)
+    actual = vmap(vmap(lambda u: kernel_matmul(x, y, u)))(v)
+    expected = kernel_matmul(x, y, v.flatten(0, 1).T).T.unflatten(0, (2, 3))
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_functional_gradients_equal_autograd_and_can_be_mapped(log, generator):
+    x, y = rows("euclidean", generator, 5, 4)
+
+    def f(x, y, lambda_):
+        return distance_weights(x, y, "euclidean", lambda_, log=log).square().sum()
+
+    inputs = [x, y, torch.tensor(0.4, dtype=torch.float64)]
+    tracked = [t.clone().requires_grad_() for t in inputs]
+    expected = torch.autograd.grad(f(*tracked), tracked)
+    for a, e in zip(grad(f, (0, 1, 2))(*inputs), expected, strict=True):
+        assert relative_error(a, e) <= 1e-12
+    per_row = vmap(grad(lambda row: f(row[None], y, inputs[2])))(x)
+    assert relative_error(per_row, expected[0]) <= 1e-12
+
+
+def test_forward_mode_is_refused_rather_than_wrong(generator):
+    x, y = rows("euclidean", generator, 5, 4)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        torch.func.jvp(lambda t: distance_weights(t, y), (x,), (torch.ones_like(x),))
+
+
+@each_metric
+@pytest.mark.parametrize("log", [False, True])
+def test_autocast_does_not_lower_the_precision(metric, log, generator):
+    x, y = rows(metric, generator, 66, 40, dtype=torch.float32)
+    expected = distance_weights(x, y, metric, log=log)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(distance_weights(x, y, metric, log=log), expected)
+        half = kernel_matmul(x.bfloat16(), y.bfloat16(), torch.ones(40).bfloat16(), metric)
+    assert half.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("batch_x", "batch_y"), [((2,), ()), ((), (3,)), ((2, 1), (3,)), ((1,), (4,)), ((2, 3), (2, 3))]
+)
+@each_metric
+def test_batches_broadcast_as_in_cdist(metric, batch_x, batch_y, generator):
+    batch = torch.broadcast_shapes(batch_x, batch_y)
+    x, y = (
+        random_rows(metric, max(1, torch.Size(b).numel()) * n, 3, torch.float64, generator).view(*b,
+        n, 3) for b, n in ((batch_x, 5), (batch_y, 4))
+    )
+    out = distance_weights(x, y, metric, torch.tensor([0.3, 2.0]))
+    assert out.shape == (*batch, 2, 5)
+    flat = [t.expand(*batch, *t.shape[-2:]).reshape(-1, *t.shape[-2:]) for t in (x, y)]
+    for a, b, o in zip(*flat, out.reshape(-1, 2, 5), strict=True):
+        assert torch.equal(o, distance_weights(a, b, metric, torch.tensor([0.3, 2.0])))
+    assert torch.cdist(x, y).shape[:-2] == batch
+
+
+@each_dtype
+def test_non_leaf_views_and_copies_work_inside_a_graph(dtype, generator):
+    x, y = rows("euclidean", generator, 6, 4, dtype=dtype)
+    x.requires_grad_()
+    w = distance_weights((2 * x)[::2], copy.deepcopy(y))
+    (actual,) = torch.autograd.grad(w.sum(), x)
+    even = (2 * x.detach()[::2]).requires_grad_()
+    (expected,) = torch.autograd.grad(distance_weights(even, y).sum(), even)
+    assert relative_error(actual[::2], 2 * expected) <= TOLERANCES[dtype].gradient
+    assert actual[1::2].count_nonzero() == 0
+
+
+def test_no_grad_and_inference_mode_keep_no_graph(generator):
+    x, y = rows("euclidean", generator, 6, 4)
+    x.requires_grad_()
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            assert not distance_weights(x, y).requires_grad
+
+
+@each_metric
+def test_meta_tensors_tell_the_shape(metric):
+    x, y = torch.empty(5, 3, device="meta"), torch.empty(4, 3, device="meta")
+    out = kernel_matmul(x, y, torch.empty(4, 2, device="meta"), metric, torch.ones(6))
+    assert (out.device.type, out.shape, out.dtype) == ("meta", (6, 5, 2), torch.float32)
+    assert distance_weights(x.double(), y.double(), metric, log=True).dtype == torch.float64
