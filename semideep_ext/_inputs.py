@@ -81,6 +81,11 @@ def _from_numpy(name: str, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array)
 
 
+def to_tensor(name: str, value: ArrayLike) -> Tensor:
+    """Return the argument of that name as a tensor, without a copy where that is possible."""
+    return value if isinstance(value, Tensor) else _from_numpy(name, _to_numpy(name, value))
+
+
 def to_rows(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bool]:
     """Both sets of rows as tensors that go together, and whether results go back to numpy."""
     to_numpy = not (isinstance(x, Tensor) or isinstance(y, Tensor))
@@ -184,11 +189,7 @@ def to_y_weight(y_weight: ArrayLike | None, y: Tensor) -> Tensor:
     m = y.shape[-2]
     if y_weight is None:
         return y.new_full((1, 1), 1.0 / m, dtype=torch.float64).expand(m, 1)
-    weight = (
-        y_weight
-        if isinstance(y_weight, Tensor)
-        else _from_numpy("y_weight", _to_numpy("y_weight", y_weight))
-    )
+    weight = to_tensor("y_weight", y_weight)
     if weight.dim() < 1 or weight.shape[-1] != m:
         raise ValueError(
             f"y_weight must have one value for each of the {m} rows of y; "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from semideep_ext._inputs import (
     to_compute_dtype,
     to_parameter,
     to_rows,
+    to_tensor,
     to_y_weight,
     warn_if_jaccard_loses,
 )
@@ -155,7 +155,7 @@ def kernel_matmul(
     tensor([10.3597, 20.0000])
     """
     x, y, to_numpy = to_rows(x, y, metric)
-    v = v if isinstance(v, Tensor) else torch.as_tensor(np.asarray(v))
+    v = to_tensor("v", v)
     if v.dim() < 1 or v.shape[0 if v.dim() == 1 else -2] != y.shape[-2]:
         raise ValueError(
             f"v must be (M,) or (..., M, C) with a row for each of the M = {y.shape[-2]} rows of "
