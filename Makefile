@@ -24,7 +24,7 @@ CSRC := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name 
 BUILD_INPUTS := setup.py CMakeLists.txt semideep_ext/_version.py $(filter-out csrc/tests/%,$(CSRC))
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint ctest pytest format clean
+.PHONY: help dev demo test lint ctest pytest bench format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -55,6 +55,9 @@ ctest: .venv/dev.stamp  ## Build and run the C++ tests, under each instruction s
 
 pytest: .venv/dev.stamp .venv/package.stamp  ## Run the Python tests
 	$(BIN)/python -m pytest -n 2
+
+bench: .venv/dev.stamp .venv/package.stamp  ## Time the op beside its peers; results file and README table
+	$(BIN)/python benchmarks/bench.py --readme
 
 format: .venv/dev.stamp  ## Apply the style
 	$(BIN)/ruff check --fix --exit-zero

@@ -35,6 +35,11 @@ def weighted_sum(
     rows = max(1, _BLOCK_ELEMENTS // y.shape[0])
 
     def block_sum(block: Tensor) -> Tensor:
+        # As the compiled ops do: half types would lose precision that the caller did not give away.
+        with torch.autocast(x.device.type, enabled=False):
+            return full_precision_sum(block)
+
+    def full_precision_sum(block: Tensor) -> Tensor:
         d = _distances(metric, block, y).unsqueeze(0)
         p = parameter.to(d.dtype)[:, None, None]
         if kernel == "inverse":

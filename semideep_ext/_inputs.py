@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 ArrayLike = Any  # torch.Tensor, numpy.ndarray, pandas.DataFrame or a nested sequence of numbers
 
@@ -39,18 +40,31 @@ def holds(condition: Tensor) -> bool:
 
 
 def _encode_categories(columns: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Replace hashable values by numbers, equal where the values are equal; NaN stays NaN."""
+    """Replace hashable values by numbers, equal where the values are equal; missing gives NaN."""
     codes: dict[Any, int] = {}
 
     def code(value: Any) -> float:
-        if isinstance(value, float) and math.isnan(value):
+        if value is None or _is_missing(value):
             return math.nan
-        return codes.setdefault(value, len(codes))
+        try:
+            return codes.setdefault(value, len(codes))
+        except TypeError:
+            raise ValueError(
+                f"x and y must hold hashable values, such as strings; {value!r} is not hashable"
+            ) from None
 
     return [
         np.array([code(value) for value in array.ravel()], dtype=np.float64).reshape(array.shape)
         for array in columns
     ]
+
+
+def _is_missing(value: Any) -> bool:
+    """Tell NaN, NaT and pandas.NA: they alone are not equal to themselves."""
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
 
 
 def _to_numpy(name: str, value: Any) -> np.ndarray:
@@ -59,13 +73,19 @@ def _to_numpy(name: str, value: Any) -> np.ndarray:
             f"{describe(name, value)}, a sparse matrix: only dense rows are supported; pass "
             f"{name}.toarray() if it fits in memory"
         )
-    array = value.to_numpy() if hasattr(value, "to_numpy") else np.asarray(value)
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError(f"{name} is a masked array: fill or drop the masked values first")
-    return array
+    try:
+        return value.to_numpy() if hasattr(value, "to_numpy") else np.asarray(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} cannot be made an array: {error}; give rows of one length"
+        ) from error
 
 
 def _from_numpy(name: str, array: np.ndarray) -> Tensor:
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name} must be real, got {array.dtype}; pass real and imaginary parts")
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} holds values of dtype {array.dtype}: numbers or booleans are needed; encode "
@@ -83,7 +103,21 @@ def _from_numpy(name: str, array: np.ndarray) -> Tensor:
 
 def to_tensor(name: str, value: ArrayLike) -> Tensor:
     """Return the argument of that name as a tensor, without a copy where that is possible."""
-    return value if isinstance(value, Tensor) else _from_numpy(name, _to_numpy(name, value))
+    if not isinstance(value, Tensor):
+        return _from_numpy(name, _to_numpy(name, value))
+    if value.layout != torch.strided:
+        raise ValueError(
+            f"{describe(name, value)}, and sparse: only dense rows are supported; pass "
+            f"{name}.to_dense() if it fits in memory"
+        )
+    if value.dtype.is_complex:
+        raise ValueError(f"{name} must be real, got {value.dtype}; pass real and imaginary parts")
+    if not torch.compiler.is_compiling() and unpack_dual(value).tangent is not None:
+        raise RuntimeError(
+            f"{name} carries a forward-mode tangent, which the ops would lose: use reverse mode, "
+            "torch.autograd.grad or backward()"
+        )
+    return value
 
 
 def to_rows(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bool]:
@@ -97,8 +131,7 @@ def to_rows(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bo
         and any(a.dtype.kind in "OUSMm" for a in arrays.values())
     ):
         arrays = dict(enumerate(_encode_categories([arrays[0], arrays[1]])))
-    for i, array in arrays.items():
-        pair[i] = _from_numpy("xy"[i], array)
+    pair = [to_tensor("xy"[i], arrays.get(i, value)) for i, value in enumerate(pair)]
     if to_numpy and pair[0].dtype != pair[1].dtype:
         # numpy users expect numpy's promotion (an int array against a float array).
         common = torch.promote_types(pair[0].dtype, pair[1].dtype)
@@ -125,8 +158,6 @@ def _check_rows(x: Tensor, y: Tensor) -> None:
         problem = "x and y must be on one device", "move one with .to(device)"
     elif x.device.type not in ("cpu", "meta"):
         problem = "the kernels run on the CPU in this version", "move the rows with .cpu()"
-    elif x.dtype.is_complex:
-        problem = "x and y must be real", "pass real and imaginary parts as features"
     elif y.shape[-2] == 0:
         problem = "y must have at least one row", "the mean over no rows is undefined"
     else:

@@ -26,10 +26,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ------
     SystemExit
         With code 2 for wrong usage, 0 for --help.
-
-    Examples
-    --------
-    >>> main(["--help"])  # doctest: +SKIP
     """
     options = _parser().parse_args(arguments)
     try:

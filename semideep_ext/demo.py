@@ -69,10 +69,6 @@ def run_demo(
     ------
     ValueError
         If seeds < 2 or epochs < 1.
-
-    Examples
-    --------
-    >>> table = run_demo(seeds=10)  # doctest: +SKIP
     """
     if seeds < 2 or epochs < 1:
         raise ValueError(f"seeds={seeds}, epochs={epochs}: need seeds >= 2 and epochs >= 1")

@@ -181,7 +181,9 @@ def _weighted_sum(
     parameter, scalar = to_parameter(lambda_, "lambda_", x)
     if kernel == "inverse":
         levels = parameter.numel()
-        parameter, _ = to_parameter(eps, "eps", x)
+        parameter, single = to_parameter(eps, "eps", x)
+        if not single:
+            raise ValueError(f"eps must be one number or a 0-d tensor; {describe('eps', eps)}")
         parameter = parameter.expand(levels)
     if callable(metric):
         out = _blocks.weighted_sum(x, y, v, metric, parameter, kernel, log)

@@ -35,7 +35,9 @@ def test_hamming_counts_different_raw_values():
 
 
 def test_jaccard_only_asks_whether_a_value_is_zero():
-    assert distances(torch.tensor([[5.0, -2, 0]]), torch.tensor([[1.0, 0, 0]]), "jaccard") == [[0.5]]
+    assert distances(torch.tensor([[5.0, -2, 0]]), torch.tensor([[1.0, 0, 0]]), "jaccard") == [
+        [0.5]
+    ]
 
 
 def test_jaccard_of_two_empty_sets_is_0_and_of_an_empty_and_another_1():
@@ -150,7 +152,10 @@ def test_rows_without_features_are_at_distance_0(metric):
 
 @each_metric
 def test_no_columns_of_values_give_none(metric):
-    assert kernel_matmul(torch.ones(2, 1), torch.ones(3, 1), torch.ones(3, 0), metric).shape == (2, 0)
+    assert kernel_matmul(torch.ones(2, 1), torch.ones(3, 1), torch.ones(3, 0), metric).shape == (
+        2,
+        0,
+    )
 
 
 def test_empty_batches_give_empty_results():
@@ -163,7 +168,10 @@ def test_empty_batches_give_empty_results():
 @each_metric
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_float32_and_float64_keep_their_dtype(metric, dtype):
-    assert distance_weights(torch.ones(2, 2, dtype=dtype), torch.ones(2, 2, dtype=dtype), metric).dtype == dtype
+    assert (
+        distance_weights(torch.ones(2, 2, dtype=dtype), torch.ones(2, 2, dtype=dtype), metric).dtype
+        == dtype
+    )
 
 
 ROUNDED = [torch.float16, torch.bfloat16, torch.bool, torch.uint8, torch.int8, torch.int16]

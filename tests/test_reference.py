@@ -1,4 +1,6 @@
-"""Promise: results agree with the definitions of SciPy and scikit-learn, to the last promised digit."""
+"""Promise: results agree with SciPy and scikit-learn, to the last promised digit."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -41,19 +43,19 @@ def kernel_matrix(x, y, metric, lambda_=1.0, **options):
     return kernel_matmul(x, y, identity, metric, lambda_, **options).double().cpu().numpy()
 
 
-@every_instruction_set
 @each_device
 @each_dtype
 @each_metric
-@pytest.mark.parametrize("d", [1, 2, 127, 128, 129, 257])
+@pytest.mark.parametrize("d", [1, 3, 127, 128, pytest.param(129, marks=every_instruction_set), 257])
 def test_weights_on_both_sides_of_every_tile_edge(metric, d, dtype, device, generator):
     x, y = (random_rows(metric, max(TILE_EDGES), d, dtype, generator) for _ in "xy")
     distances = reference_distances(x, y, metric)
     lambda_ = float(5 / distances.max())
-    for n in TILE_EDGES:
-        for m in TILE_EDGES:
-            w = distance_weights(x[:n].to(device), y[:m].to(device), metric, lambda_)
-            assert_weights(w, distances[:n, :m], lambda_, dtype)
+    opposite = zip(TILE_EDGES, TILE_EDGES[::-1], strict=True)
+    shapes = itertools.product(TILE_EDGES, TILE_EDGES) if d == 3 else opposite
+    for n, m in shapes:
+        w = distance_weights(x[:n].to(device), y[:m].to(device), metric, lambda_)
+        assert_weights(w, distances[:n, :m], lambda_, dtype)
 
 
 @each_device
@@ -62,7 +64,9 @@ def test_weights_on_both_sides_of_every_tile_edge(metric, d, dtype, device, gene
 def test_each_pair_agrees_with_scipy(metric, dtype, device, generator):
     x, y = (random_rows(metric, n, 9, dtype, generator) for n in (66, 130))
     boolean = metric == "jaccard"
-    expected = cdist(*((t.double().numpy() != 0 if boolean else t.double()) for t in (x, y)), metric)
+    expected = cdist(
+        *((t.double().numpy() != 0 if boolean else t.double()) for t in (x, y)), metric
+    )
     actual = kernel_matrix(x.to(device), y.to(device), metric, 0.3)
     np.testing.assert_allclose(actual, np.exp(-0.3 * expected), rtol=TOLERANCES[dtype].forward)
 
@@ -93,11 +97,12 @@ def test_no_cancellation_overflow_or_underflow(metric, case, dtype):
         np.testing.assert_allclose(log_w.double(), expected, atol=2 * TOLERANCES[dtype].log)
 
 
-@every_instruction_set
 @each_device
 @each_dtype
 @each_metric
-@pytest.mark.parametrize("exponent", [1e-12, 1e-3, 1.0, 20.0])
+@pytest.mark.parametrize(
+    "exponent", [1e-12, 1e-3, 1.0, pytest.param(20.0, marks=every_instruction_set)]
+)
 def test_one_pair_keeps_its_relative_accuracy(metric, exponent, dtype, device, generator):
     x, y = (random_rows(metric, 50, 12, dtype, generator) for _ in "xy")
     distances = reference_distances(x, y, metric)
@@ -107,11 +112,10 @@ def test_one_pair_keeps_its_relative_accuracy(metric, exponent, dtype, device, g
         assert_weights(w, distances[:, j : j + 1], lambda_, dtype)
 
 
-@every_instruction_set
 @each_device
 @each_dtype
 @each_metric
-@pytest.mark.parametrize("exponent", [1.0, 100.0, 1e4])
+@pytest.mark.parametrize("exponent", [1.0, 100.0, pytest.param(1e4, marks=every_instruction_set)])
 def test_log_weights_of_far_rows_stay_finite_and_accurate(
     metric, exponent, dtype, device, generator
 ):
@@ -143,10 +147,9 @@ def test_y_weight_is_normalised_importance(metric, dtype, generator):
     assert_weights(w, reference_distances(x, y, metric), 0.5, dtype, y_weight=importance)
 
 
-@every_instruction_set
 @each_dtype
 @each_metric
-@pytest.mark.parametrize("columns", [1, 15, 16, 17, 33])
+@pytest.mark.parametrize("columns", [1, 16, pytest.param(17, marks=every_instruction_set), 33])
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_product_with_values_for_several_parameters(kernel, columns, metric, dtype, generator):
     x, y = (random_rows(metric, n, 6, dtype, generator) for n in (65, 131))
@@ -157,7 +160,9 @@ def test_product_with_values_for_several_parameters(kernel, columns, metric, dty
         "exponential": lambda: np.stack([np.exp(-np.longdouble(p) * d) for p in lambdas]),
         "inverse": lambda: np.stack([1 / (d + np.longdouble(0.01))] * 3),
     }[kernel]() @ v.numpy().astype(np.longdouble)
-    out = kernel_matmul(x, y, v, metric, torch.tensor(lambdas, dtype=torch.float64), kernel=kernel, eps=0.01)
+    out = kernel_matmul(
+        x, y, v, metric, torch.tensor(lambdas, dtype=torch.float64), kernel=kernel, eps=0.01
+    )
     assert out.shape == (3, 65, columns)
     np.testing.assert_allclose(
         out.double(), expected.astype(np.float64), rtol=TOLERANCES[dtype].forward

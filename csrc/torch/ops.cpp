@@ -103,7 +103,6 @@ class Arguments {
   }
 
   void run() const {
-    STD_TORCH_CHECK(p.right.count > 0 || p.left.count == 0, "y has no rows: give at least one");
     semideep::cpu::execute(p, semideep::cpu::active_capability(),
                            static_cast<int>(torch::stable::get_num_threads()),
                            [](int64_t count, int64_t grain, const semideep::cpu::RangeBody& body) {
