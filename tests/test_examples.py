@@ -10,6 +10,7 @@ import pytest
 import semideep_ext
 
 PACKAGE_FOLDER = str(Path(semideep_ext.__file__).parent.parent)
+README = (Path(__file__).parent.parent / "README.md").read_text()
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
@@ -29,3 +30,19 @@ def test_the_example_runs_and_scores_well(example, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[-1]) > 0.9
+
+
+def test_the_readme_shows_the_basic_example_as_it_stands():
+    basic = next(path for path in EXAMPLES if path.name == "basic.py")
+    code = basic.read_text().split('"""\n\n', 1)[1]
+    assert f"```python\n{code}```" in README
+
+
+def test_every_other_block_of_the_readme_runs():
+    blocks = README.split("```python\n")[2:]
+    assert blocks
+    for block in blocks:
+        names = {}
+        exec(block.split("```")[0], names)
+        assert names["out"].shape == (100, 3)
+        assert names["w"].shape == (3, 100)

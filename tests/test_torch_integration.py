@@ -128,6 +128,19 @@ def test_vmap_equals_a_loop(metric, log, in_dims, generator):
     assert torch.equal(vmap(f, in_dims)(*mapped), torch.stack(loop))
 
 
+def test_vmap_maps_any_dimension_of_the_op_itself(generator):
+    x, y = (torch.rand(2, n, 3, 4, generator=generator) for n in (5, 6))  # (B, N, D, mapped)
+    v, parameter = torch.ones(2, 1, 6, 1), torch.ones(2, 1, dtype=torch.float64)
+
+    def op(x, y):
+        return torch.ops.semideep_ext.kernel_matmul(
+            x, y, v, parameter, None, None, "euclidean", "exponential"
+        )
+
+    loop = torch.stack([op(x[..., i], y[..., i]) for i in range(4)])
+    assert torch.equal(vmap(op, in_dims=3)(x, y), loop)
+
+
 def test_vmap_nests_and_maps_values(generator):
     x, y = rows("euclidean", generator, 5, 4)
     v = torch.rand(2, 3, 4, generator=generator, dtype=torch.float64)
@@ -157,6 +170,15 @@ def test_autocast_does_not_lower_the_precision(metric, log, generator):
         assert torch.equal(distance_weights(x, y, metric, log=log), expected)
         half = kernel_matmul(x.bfloat16(), y.bfloat16(), torch.ones(40).bfloat16(), metric)
     assert half.dtype == torch.float32
+
+
+def test_autocast_features_meet_rows_that_are_not(generator):
+    x, y = rows("cosine", generator, 6, 4, dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        features = x @ torch.eye(3)
+        w = distance_weights(features, y, "cosine")
+    assert features.dtype == torch.bfloat16
+    assert torch.equal(w, distance_weights(features.float(), y, "cosine"))
 
 
 @pytest.mark.parametrize(
