@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from semideep_ext._inputs import describe
 
-# Distances held at once: 8 MiB of float32, so that forward and backward stay below 16 MiB of
+# Kernel values held at once: 8 MiB of float32, so that forward and backward stay below 16 MiB of
 # scratch.
 _BLOCK_ELEMENTS = 2**20 // 2
 
@@ -32,7 +32,7 @@ def weighted_sum(
             f"a callable metric takes (N, D) and (M, D) rows without batch dimensions: "
             f"{describe('x', x)} and {describe('y', y)}; loop over the batch"
         )
-    rows = max(1, _BLOCK_ELEMENTS // y.shape[0])
+    rows = max(1, _BLOCK_ELEMENTS // (y.shape[0] * parameter.shape[0]))
 
     def block_sum(block: Tensor) -> Tensor:
         # As the compiled ops do: half types would lose precision that the caller did not give away.

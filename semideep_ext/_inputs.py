@@ -89,7 +89,7 @@ def _from_numpy(name: str, array: np.ndarray) -> Tensor:
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} holds values of dtype {array.dtype}: numbers or booleans are needed; encode "
-            "the columns as numbers, or use metric='hamming', which compares any values"
+            "them as numbers (between two arrays, metric='hamming' compares any values)"
         )
     if array.dtype == np.longdouble and array.dtype != np.float64:
         array = array.astype(np.float64)
@@ -131,11 +131,10 @@ def to_rows(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bo
         and any(a.dtype.kind in "OUSMm" for a in arrays.values())
     ):
         arrays = dict(enumerate(_encode_categories([arrays[0], arrays[1]])))
+    if len(arrays) == 2 and all(array.dtype.kind in "biuf" for array in arrays.values()):
+        common = np.result_type(*arrays.values())
+        arrays = {i: array.astype(common, copy=False) for i, array in arrays.items()}
     pair = [to_tensor("xy"[i], arrays.get(i, value)) for i, value in enumerate(pair)]
-    if to_numpy and pair[0].dtype != pair[1].dtype:
-        # numpy users expect numpy's promotion (an int array against a float array).
-        common = torch.promote_types(pair[0].dtype, pair[1].dtype)
-        pair = [tensor.to(common) for tensor in pair]
     x, y = (_leave_autocast(tensor) for tensor in pair)
     _check_rows(x, y)
     return x, y, to_numpy
@@ -204,6 +203,8 @@ def to_parameter(value: Any, name: str, like: Tensor) -> tuple[Tensor, bool]:
         if holds(~(torch.isfinite(parameter) & (parameter > 0)).all()):
             raise ValueError(f"{name} must be finite and > 0, got {value.tolist()}")
         return parameter.reshape(-1), value.dim() == 0
+    if isinstance(value, str):
+        raise ValueError(f"{name} must be a number or a tensor, got {value!r}")
     if isinstance(value, (list, tuple, np.ndarray)):
         return to_parameter(torch.as_tensor(np.asarray(value, dtype=np.float64)), name, like)
     try:
@@ -215,11 +216,14 @@ def to_parameter(value: Any, name: str, like: Tensor) -> tuple[Tensor, bool]:
     return torch.full((1,), number, dtype=torch.float64, device=like.device), True
 
 
-def to_y_weight(y_weight: ArrayLike | None, y: Tensor) -> Tensor:
-    """Return weights of the rows of y, (..., M, 1), that sum to 1."""
+def to_y_weight(y_weight: ArrayLike | None, y: Tensor) -> tuple[Tensor, Tensor | int]:
+    """Return weights of the rows of y, (..., M, 1), and their sum, to divide the result by.
+
+    Dividing at the end keeps a mean of ones exactly 1.
+    """
     m = y.shape[-2]
     if y_weight is None:
-        return y.new_full((1, 1), 1.0 / m, dtype=torch.float64).expand(m, 1)
+        return y.new_full((1, 1), 1.0, dtype=torch.float64).expand(m, 1), m
     weight = to_tensor("y_weight", y_weight)
     if weight.dim() < 1 or weight.shape[-1] != m:
         raise ValueError(
@@ -229,10 +233,11 @@ def to_y_weight(y_weight: ArrayLike | None, y: Tensor) -> Tensor:
     weight = weight.to(device=y.device, dtype=torch.float64)
     if holds(~(torch.isfinite(weight) & (weight >= 0)).all()):
         raise ValueError("y_weight must be finite and non-negative; drop or clip the other values")
-    total = weight.sum(-1, keepdim=True)
-    if holds((total == 0).any()):
+    largest = weight.detach().amax(-1, keepdim=True)
+    if holds((largest == 0).any()):
         raise ValueError("y_weight must not be all zero: at least one row of y must count")
-    return (weight / total).unsqueeze(-1)
+    weight = weight / largest  # or the sum might overflow
+    return weight.unsqueeze(-1), weight.sum(-1)[..., None, None, None]
 
 
 class BatchShape:

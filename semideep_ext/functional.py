@@ -70,7 +70,8 @@ def distance_weights(
     -------
     (..., N) tensor or array
         The weights; (..., L, N) for 1-d `lambda_`. A tensor if x or y is one, else a numpy array.
-        float64 for float64 rows, float32 for all others. For kernel "exponential", 0 <= w <= 1.
+        float64 for float64 rows, float32 for all others. For kernel "exponential", 0 <= w <= 1
+        (with `y_weight`, to rounding).
         A NaN in a row of x makes its weight NaN; one in y makes every weight NaN.
 
     Raises
@@ -96,8 +97,8 @@ def distance_weights(
     tensor([1.0000, 0.0067])
     """
     x, y, to_numpy = to_rows(x, y, metric)
-    out = _weighted_sum(x, y, to_y_weight(y_weight, y), metric, lambda_, kernel, eps, log)
-    out = out.squeeze(-1)
+    weight, total = to_y_weight(y_weight, y)
+    out = _weighted_sum(x, y, weight, metric, lambda_, kernel, eps, log, total).squeeze(-1)
     return out.detach().numpy() if to_numpy else out
 
 
@@ -170,9 +171,20 @@ def kernel_matmul(
 
 
 def _weighted_sum(
-    x: Tensor, y: Tensor, v: Tensor, metric: Any, lambda_: Any, kernel: str, eps: Any, log: bool
+    x: Tensor,
+    y: Tensor,
+    v: Tensor,
+    metric: Any,
+    lambda_: Any,
+    kernel: str,
+    eps: Any,
+    log: bool,
+    total: Tensor | int = 1,
 ) -> Tensor:
-    """Sum k(d) v over y: (..., N, C), or (..., L, N, C) where the parameter has L values."""
+    """Sum k(d) v over y and divide by total, or take the log of that.
+
+    (..., N, C), or (..., L, N, C) where the parameter has L values.
+    """
     has_log = check_kernel(kernel).has_log
     if not callable(metric):
         _check_differentiable(metric, x, y)
@@ -193,6 +205,10 @@ def _weighted_sum(
         out = _fused_sum(x, y, v, metric, parameter, kernel, log and has_log)
         if log and not has_log:
             out = out.log()
+    if log:
+        out = out - torch.as_tensor(total, dtype=torch.float64, device=x.device).log()
+    else:
+        out = out / total
     out = out.squeeze(-3) if scalar else out
     return out.to(result_dtype)
 

@@ -37,6 +37,7 @@ BAD_WEIGHTS = {
     "lambda 2-d": ((x, y), {"lambda_": torch.ones(2, 2)}, "lambda_ 0-d 1-d (2, 2)"),
     "no lambda": ((x, y), {"lambda_": torch.ones(0)}, "lambda_ at least one (0,)"),
     "lambda word": ((x, y), {"lambda_": "auto"}, "lambda_ number 'auto'"),
+    "lambda text": ((x, y), {"lambda_": "0.8"}, "lambda_ number '0.8'"),
     "lambda None": ((x, y), {"lambda_": None}, "lambda_ number None"),
     "eps": ((x, y), {"kernel": "inverse", "eps": 0}, "eps finite > 0 got 0"),
     "several eps": ((x, y), {"kernel": "inverse", "eps": torch.ones(2)}, "eps (2,)"),

@@ -31,10 +31,10 @@ struct Euclidean {
   static SEMIDEEP_INLINE V distance(V sum, V, V, V) {
     return sqrt(sum);
   }
-  // (x_k - y_k) / d, and the subgradient 0 where the rows coincide
+  // (x_k - y_k) / d, and the subgradient 0 where the rows coincide: nearer than 1e-308, 1 / d overflows.
   template <class V>
   static SEMIDEEP_INLINE V gradient(V d, V, V) {
-    return select(d > V(0.0), V(1.0) / d, V(0.0));
+    return select(d > V(1e-308), V(1.0) / d, V(0.0));
   }
 };
 
