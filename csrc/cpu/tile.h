@@ -142,15 +142,10 @@ class Tile {
   template <class Result>
   void add_weighted_differences(const V* w, Result&& result) {
     for_feature_blocks([&](int64_t first, int64_t features) {
-      for (int64_t row = 0; row < block_.rows; ++row)
-        for (int64_t k = 0; k < features; ++k) {
-          const V x = broadcast(storage_.block[row * features + k]);
-          V sum(0.0);
-          for (int64_t v = 0; v < vectors_; ++v)
-            sum = fma(w[row * vectors_ + v], x - storage_.panel[v * features + k], sum);
-          S& total = result(row, first + k);
-          total = total + sum_lanes(sum);
-        }
+      int64_t row = 0;
+      for (; row + kRegisterRows <= block_.rows; row += kRegisterRows)
+        add_weighted_rows<kRegisterRows>(w, row, first, features, result);
+      for (; row < block_.rows; ++row) add_weighted_rows<1>(w, row, first, features, result);
     });
   }
 
@@ -234,6 +229,38 @@ class Tile {
       for (int c = 0; c < Vectors; ++c) {
         V& total = distance(row + r, v + c);
         total = total + sums[r][c];
+      }
+  }
+
+  template <int Rows, class Result>
+  SEMIDEEP_INLINE void add_weighted_rows(const V* w, int64_t row, int64_t first, int64_t features,
+                                         Result& result) {
+    int64_t k = 0;
+    for (; k + kRegisterVectors <= features; k += kRegisterVectors)
+      add_weighted_registers<Rows, kRegisterVectors>(w, row, k, first, features, result);
+    for (; k < features; ++k) add_weighted_registers<Rows, 1>(w, row, k, first, features, result);
+  }
+
+  // Rows x Features sums side by side, so that additions do not wait for each other.
+  template <int Rows, int Features, class Result>
+  SEMIDEEP_INLINE void add_weighted_registers(const V* w, int64_t row, int64_t k, int64_t first,
+                                              int64_t features, Result& result) {
+    V sums[Rows][Features], x[Rows][Features];
+    for (int r = 0; r < Rows; ++r)
+      for (int c = 0; c < Features; ++c) {
+        sums[r][c] = V(0.0);
+        x[r][c] = broadcast(storage_.block[(row + r) * features + k + c]);
+      }
+    for (int64_t v = 0; v < vectors_; ++v)
+      for (int r = 0; r < Rows; ++r) {
+        const V weight = w[(row + r) * vectors_ + v];
+        for (int c = 0; c < Features; ++c)
+          sums[r][c] = fma(weight, x[r][c] - storage_.panel[v * features + k + c], sums[r][c]);
+      }
+    for (int r = 0; r < Rows; ++r)
+      for (int c = 0; c < Features; ++c) {
+        S& total = result(row + r, first + k + c);
+        total = total + sum_lanes(sums[r][c]);
       }
   }
 
