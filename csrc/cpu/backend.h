@@ -21,7 +21,7 @@ struct Block {
   const void* right_info = nullptr;
 };
 
-// One task, metric, kernel and value type, compiled for one instruction set (see tasks.h).
+// One task, metric, kernel and value type, compiled for one instruction set (see task.h).
 struct BlockKernel {
   int64_t scalar_bytes = 0;
   int64_t info_bytes = 0;  // per row; 0 if the metric needs none

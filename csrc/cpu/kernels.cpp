@@ -1,7 +1,9 @@
 // Compiled once per instruction set, with SEMIDEEP_ISA naming the namespace (see core/portable.h). No
 // standard-library template may be used here or in what this file includes: the linker could pick the copy
 // compiled for a newer instruction set for code that must run on an older machine.
-#include "cpu/tasks.h"
+#include "cpu/gradient_task.h"
+#include "cpu/log_sum_task.h"
+#include "cpu/sum_task.h"
 
 SEMIDEEP_MATH_BEGIN
 namespace {

@@ -2,7 +2,7 @@
 //
 // Right rows are packed in transposed panels, so that one vector holds the same feature of kLanes rows;
 // left features are broadcast. A register block of kRegisterRows x kRegisterVectors accumulates over the
-// features; distances then stand in the tile, in L2, for the tasks of tasks.h.
+// features; distances then stand in the tile, in L2, for the tasks of task.h.
 //
 // Everything is taken to double when it is packed. A pair's arithmetic depends on nothing but its two rows,
 // and a row's reduction over the right rows on nothing but their order: results are the same bits for any
