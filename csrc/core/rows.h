@@ -90,10 +90,15 @@ struct UnitRow {
     }
     // A row of NaN has no magnitude above 0 either: the norm below, not `largest`, tells it apart.
     const S scale(power_of_two_below(largest));
+    // In blocks, so that the rounding error does not grow with the number of features.
     S sum(0.0);
-    for (int64_t k = 0; k < features; ++k) {
-      const S value = load(k) * scale;
-      sum = fma(value, value, sum);
+    for (int64_t first = 0; first < features; first += 128) {
+      S part(0.0);
+      for (int64_t k = first; k < features && k < first + 128; ++k) {
+        const S value = load(k) * scale;
+        part = fma(value, value, part);
+      }
+      sum = sum + part;
     }
     if (sum == S(0.0)) return {S(1.0), S(1.0), S(features == 0 ? 1.0 : 0.0)};
     const S norm = sqrt(sum);

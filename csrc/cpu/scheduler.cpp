@@ -28,7 +28,7 @@ namespace {
 // constant, so that one thread that walks all spans and many threads that take one each agree bit for bit.
 constexpr int64_t kSpanColumns = 8192;
 // Bounds on scratch memory: partial results of one block of rows, and of all blocks and spans at once.
-constexpr int64_t kBlockScalars = int64_t{1} << 17;
+constexpr int64_t kBlockScalars = int64_t{1} << 19;
 constexpr int64_t kSplitBytes = int64_t{4} << 20;
 // Features times pairs (or rows) below which waking another thread costs more than it saves.
 constexpr int64_t kGrainWork = int64_t{1} << 16;
@@ -77,7 +77,7 @@ class Execution {
         kernel_(find(problem, capability)),
         parallel_(parallel),
         width_(kernel_.width(problem)),
-        rows_per_block_(rows_per_block(width_)),
+        rows_per_block_(rows_per_block(width_, problem.left.count)),
         blocks_(ceil_divide(problem.left.count, rows_per_block_)),
         spans_(problem.right.count > 0 ? ceil_divide(problem.right.count, kSpanColumns) : 1),
         left_info_(describe(problem.left)),
@@ -96,8 +96,9 @@ class Execution {
   }
 
  private:
-  static int64_t rows_per_block(int64_t width) {
-    const int64_t rows = kBlockScalars / (width > 0 ? width : 1);
+  static int64_t rows_per_block(int64_t width, int64_t count) {
+    const int64_t fitting = kBlockScalars / (width > 0 ? width : 1);
+    const int64_t rows = fitting < count ? fitting : count;
     return rows < 1 ? 1 : rows > kTileRows ? kTileRows : rows;
   }
 
@@ -112,10 +113,17 @@ class Execution {
     return at(parameters_, task * p_.parameters * kernel_.scalar_bytes);
   }
 
+  // Rows that all batches share are described once.
+  int64_t described_batches(const Side& side) const {
+    const bool shared = side.rows_batch_stride == 0 && !side.tangents;
+    return shared && p_.batches > 1 ? 1 : p_.batches;
+  }
+
   Buffer describe(const Side& side) const {
     if (kernel_.info_bytes == 0) return Buffer(nullptr, &std::free);
-    Buffer infos = allocate(p_.batches * side.count * kernel_.info_bytes);
-    parallel_(p_.batches * side.count, grain(1), [&](int64_t begin, int64_t end) {
+    const int64_t rows = described_batches(side) * side.count;
+    Buffer infos = allocate(rows * kernel_.info_bytes);
+    parallel_(rows, grain(1), [&](int64_t begin, int64_t end) {
       while (begin < end) {
         const int64_t batch = begin / side.count;
         const int64_t stop = (batch + 1) * side.count < end ? (batch + 1) * side.count : end;
@@ -137,12 +145,14 @@ class Execution {
     const int64_t columns_left = p_.right.count - block.column_begin;
     block.column_end =
         block.column_begin + (columns_left < kSpanColumns ? columns_left : kSpanColumns);
-    block.left_info = info_of(left_info_, block.batch * p_.left.count);
-    block.right_info = info_of(right_info_, block.batch * p_.right.count);
+    block.left_info = info_of(left_info_, p_.left, block.batch);
+    block.right_info = info_of(right_info_, p_.right, block.batch);
     return block;
   }
-  const void* info_of(const Buffer& infos, int64_t row) const {
-    return infos ? at(infos, row * kernel_.info_bytes) : nullptr;
+  const void* info_of(const Buffer& infos, const Side& side, int64_t batch) const {
+    if (!infos) return nullptr;
+    const int64_t described = described_batches(side) == 1 ? 0 : batch;
+    return at(infos, described * side.count * kernel_.info_bytes);
   }
 
   // Enough rows for every thread: a block walks all its spans.

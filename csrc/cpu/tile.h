@@ -168,7 +168,10 @@ class Tile {
         packed_row_features_ = first;
         for (int64_t row = 0; row < block_.rows; ++row)
           pack(problem_.left, block_.left_info, block_.row_begin + row, first, features,
-               [&](int64_t k, S value) { storage_.block[row * features + k] = value; });
+               [&](int64_t k, S value) {
+                 storage_.block[row * features + k] = value;
+                 note_tiny(value);
+               });
       }
       if (packed_begin_ != begin_ || packed_column_features_ != first) {
         packed_begin_ = begin_;
@@ -178,6 +181,7 @@ class Tile {
             pack(problem_.right, block_.right_info, column(v, lane), first, features,
                  [&](int64_t k, S value) {
                    set_lane(storage_.panel[v * features + k], lane, value);
+                   note_tiny(value);
                  });
       }
       f(first, features);
@@ -193,6 +197,14 @@ class Tile {
       const RowReader<S, T> read(problem_, side, block_.batch, at);
       for (int64_t k = 0; k < features; ++k) store(k, Metric::Row::prepare(read(first + k), facts));
     });
+  }
+
+  // Values from 1e-124 on differ by more than 1e-140 or not at all, so their squares cannot vanish.
+  SEMIDEEP_INLINE void note_tiny(S value) {
+    if constexpr (Metric::rescale) {
+      const double magnitude = ::fabs(primal(value));
+      tiny_ = tiny_ || (magnitude > 0.0 && magnitude < 1e-124);
+    }
   }
 
   void accumulate(int64_t features) {
@@ -267,8 +279,9 @@ class Tile {
   void rescale(int64_t row, int64_t v, V sum, V& d) {
     for (int lane = 0; lane < kLanes; ++lane) {
       const double squared = primal(get_lane(sum, lane));
-      // Inside this range the sum of squares lost nothing that matters to a relative 1e-15.
-      if (squared >= 1e-280 && squared <= 1e300) continue;
+      // Inside this range the sum of squares lost nothing that matters to a relative 1e-15. Below it,
+      // rows are equal unless they hold tiny values.
+      if ((squared >= 1e-280 || !tiny_) && squared <= 1e300) continue;
       using Reader = RowReader<S, double>;
       const Reader x(problem_, problem_.left, block_.batch, block_.row_begin + row);
       const Reader y(problem_, problem_.right, block_.batch, column(v, lane));
@@ -282,6 +295,7 @@ class Tile {
   int64_t begin_ = 0;
   int64_t count_ = 0;
   int64_t vectors_ = 0;
+  bool tiny_ = false;  // whether a value so small was packed
   int64_t packed_row_features_ = -1;
   int64_t packed_begin_ = -1;
   int64_t packed_column_features_ = -1;

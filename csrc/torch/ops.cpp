@@ -26,12 +26,15 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
-std::string shape_text(const Tensor& tensor) {
-  std::string text = "(";
-  for (int64_t i = 0; i < tensor.dim(); ++i)
-    text += (i ? ", " : "") + std::to_string(tensor.size(i));
-  return text + ")";
+// -1 stands for a size that may be anything.
+template <class Sizes>
+std::string shape_text(const Sizes& sizes) {
+  std::string text;
+  for (const int64_t size : sizes)
+    text += (text.empty() ? "" : ", ") + (size < 0 ? std::string("any") : std::to_string(size));
+  return "(" + text + ")";
 }
+std::string shape_text(const Tensor& tensor) { return shape_text(tensor.sizes()); }
 
 template <class List>
 int position(List list, const char* what, const std::string& name) {
@@ -127,14 +130,10 @@ class Arguments {
   void check(const char* name, const Tensor& tensor, std::initializer_list<int64_t> sizes,
              ScalarType dtype) const {
     bool fits = tensor.dim() == static_cast<int64_t>(sizes.size());
-    std::string wanted;
     int64_t i = 0;
-    for (const int64_t size : sizes) {
-      fits = fits && tensor.size(i++) == size;
-      wanted +=
-          (wanted.empty() ? "" : ", ") + (size < 0 ? std::string("any") : std::to_string(size));
-    }
-    STD_TORCH_CHECK(fits, name, " must have shape (", wanted, "), got ", shape_text(tensor));
+    for (const int64_t size : sizes) fits = fits && tensor.size(i++) == size;
+    STD_TORCH_CHECK(fits, name, " must have shape ", shape_text(sizes), ", got ",
+                    shape_text(tensor));
     STD_TORCH_CHECK(tensor.scalar_type() == dtype, name, " must be ",
                     torch::headeronly::toString(dtype), ", got ",
                     torch::headeronly::toString(tensor.scalar_type()), ": convert it first");
