@@ -45,6 +45,10 @@ __all__ = [
 _LAZY = {"WeightedTrainer": "semideep_ext.trainer"}
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)

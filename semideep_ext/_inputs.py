@@ -44,7 +44,7 @@ def _encode_categories(columns: Sequence[np.ndarray]) -> list[np.ndarray]:
     codes: dict[Any, int] = {}
 
     def code(value: Any) -> float:
-        if value is None or _is_missing(value):
+        if is_missing(value):
             return math.nan
         try:
             return codes.setdefault(value, len(codes))
@@ -59,15 +59,18 @@ def _encode_categories(columns: Sequence[np.ndarray]) -> list[np.ndarray]:
     ]
 
 
-def _is_missing(value: Any) -> bool:
-    """Tell NaN, NaT and pandas.NA: they alone are not equal to themselves."""
+def is_missing(value: Any) -> bool:
+    """Tell None, NaN, NaT and pandas.NA: but for None, they are not equal to themselves."""
+    if value is None:
+        return True
     try:
         return bool(value != value)
     except (TypeError, ValueError):
         return type(value).__name__ == "NAType"
 
 
-def _to_numpy(name: str, value: Any) -> np.ndarray:
+def to_numpy(name: str, value: Any) -> np.ndarray:
+    """Return the argument of that name, not a tensor, as a dense array of any dtype."""
     if hasattr(value, "toarray") and not isinstance(value, np.ndarray):
         raise ValueError(
             f"{describe(name, value)}, a sparse matrix: only dense rows are supported; pass "
@@ -101,10 +104,33 @@ def _from_numpy(name: str, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array)
 
 
+def column_names(rows: Any) -> list[Any] | None:
+    """Names of the columns of a DataFrame, None for anything else."""
+    columns = getattr(rows, "columns", None)
+    return None if columns is None else list(columns)
+
+
+def check_columns(
+    name: str, columns: list[Any] | None, expected_name: str, expected: list[Any] | None
+) -> None:
+    """Refuse two DataFrames of which the columns differ or stand in another order."""
+    if columns is None or expected is None or columns == expected:
+        return
+    if sorted(map(repr, columns)) == sorted(map(repr, expected)):
+        problem = "the same columns in another order"
+    else:
+        differing = [c for c in columns if c not in expected] or "fewer"
+        problem = f"other columns ({differing})"
+    raise ValueError(
+        f"{name} has {problem} than {expected_name}: {columns} and {expected}; select them alike, "
+        f"for example {name}[{expected_name}.columns]"
+    )
+
+
 def to_tensor(name: str, value: ArrayLike) -> Tensor:
     """Return the argument of that name as a tensor, without a copy where that is possible."""
     if not isinstance(value, Tensor):
-        return _from_numpy(name, _to_numpy(name, value))
+        return _from_numpy(name, to_numpy(name, value))
     if value.layout != torch.strided:
         raise ValueError(
             f"{describe(name, value)}, and sparse: only dense rows are supported; pass "
@@ -122,9 +148,10 @@ def to_tensor(name: str, value: ArrayLike) -> Tensor:
 
 def to_rows(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bool]:
     """Both sets of rows as tensors that go together, and whether results go back to numpy."""
-    to_numpy = not (isinstance(x, Tensor) or isinstance(y, Tensor))
+    back_to_numpy = not (isinstance(x, Tensor) or isinstance(y, Tensor))
+    check_columns("y", column_names(y), "x", column_names(x))
     pair = [x, y]
-    arrays = {i: _to_numpy("xy"[i], v) for i, v in enumerate(pair) if not isinstance(v, Tensor)}
+    arrays = {i: to_numpy("xy"[i], v) for i, v in enumerate(pair) if not isinstance(v, Tensor)}
     if (
         metric == "hamming"
         and len(arrays) == 2
@@ -137,7 +164,7 @@ def to_rows(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bo
     pair = [to_tensor("xy"[i], arrays.get(i, value)) for i, value in enumerate(pair)]
     x, y = (_leave_autocast(tensor) for tensor in pair)
     _check_rows(x, y)
-    return x, y, to_numpy
+    return x, y, back_to_numpy
 
 
 def _leave_autocast(tensor: Tensor) -> Tensor:

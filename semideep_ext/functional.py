@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,8 +86,19 @@ def distance_weights(
     Notes
     -----
     Differentiable, twice, in x, y, y_weight and lambda_ for euclidean, sqeuclidean and cosine; in
-    y_weight and lambda_ for hamming and jaccard. Results have the same bits for any number of
-    threads.
+    y_weight and lambda_ for hamming and jaccard. The relative error of gradients under log=True
+    grows as 1e-16 lambda d, beyond their dtype's precision only where lambda d is in the millions.
+
+    Results have the same bits for any number of threads and any split of x into calls, on one
+    instruction set.
+
+    Edge cases: equal rows have distance 0. A zero row has cosine distance 1 from every row, two
+    empty sets (zero rows) have jaccard distance 0, and no features (D = 0) mean distance 0.
+    hamming compares raw values; integers of any size and, between arrays, strings are compared
+    exactly. DataFrames must have the same columns in the same order.
+
+    Values (lambda_ > 0, y_weight >= 0) are not checked inside torch.compile and torch.vmap, where
+    they cannot be read.
 
     Examples
     --------
@@ -99,7 +111,7 @@ def distance_weights(
     x, y, to_numpy = to_rows(x, y, metric)
     weight, total = to_y_weight(y_weight, y)
     out = _weighted_sum(x, y, weight, metric, lambda_, kernel, eps, log, total).squeeze(-1)
-    return out.detach().numpy() if to_numpy else out
+    return _as_array(out) if to_numpy else out
 
 
 def kernel_matmul(
@@ -167,7 +179,16 @@ def kernel_matmul(
     columns = v.unsqueeze(-1) if v.dim() == 1 else v
     out = _weighted_sum(x, y, columns, metric, lambda_, kernel, eps, log=False)
     out = out.squeeze(-1) if v.dim() == 1 else out
-    return out.detach().numpy() if to_numpy else out
+    return _as_array(out) if to_numpy else out
+
+
+def _as_array(out: Tensor) -> np.ndarray:
+    if out.requires_grad:
+        raise ValueError(
+            "lambda_, eps, y_weight or v requires grad, but x and y are arrays, and so would be "
+            "the result, which carries no gradient: pass x and y as tensors"
+        )
+    return out.numpy()
 
 
 def _weighted_sum(

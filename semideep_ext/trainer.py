@@ -7,6 +7,7 @@ unlabelled test rows, the weighted loss, a plain mini-batch loop, and scores per
 from __future__ import annotations
 
 import math
+import numbers
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from semideep_ext._files import write_atomically
+from semideep_ext._inputs import check_columns, column_names, is_missing, to_numpy
 from semideep_ext.diagnostics import check_weights, warn_if_degenerate
 from semideep_ext.functional import distance_weights
 from semideep_ext.losses import WeightedCrossEntropyLoss, WeightedLoss
@@ -96,12 +98,13 @@ class WeightedTrainer:
         device: str | torch.device | None = None,
         verbose: bool = True,
     ) -> None:
-        if batch_size < 1 or epochs < 0:
-            raise ValueError(f"batch_size={batch_size}, epochs={epochs}: need >= 1 and >= 0")
+        for name, value, least in (("batch_size", batch_size, 1), ("epochs", epochs, 0)):
+            if not isinstance(value, numbers.Integral) or value < least:
+                raise ValueError(f"{name}={value!r}: give a whole number >= {least}")
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.batch_size, self.epochs, self.verbose = batch_size, epochs, verbose
 
-        features = _features(X_train, "X_train")
+        features, self._columns = _features(X_train, "X_train"), column_names(X_train)
         labels = _labels(y_train, len(features), "y_train")
         self.classes_ = np.unique(labels)
         self._width = features.shape[1:]
@@ -248,7 +251,8 @@ class WeightedTrainer:
 
     def _probabilities(self, outputs: Tensor) -> Tensor:
         if _one_logit(outputs):
-            p = outputs.reshape(-1).sigmoid()
+            is_probability = isinstance(self.loss_fn.base_loss, nn.BCELoss)
+            p = outputs.reshape(-1) if is_probability else outputs.reshape(-1).sigmoid()
             return torch.stack([1 - p, p], dim=1)
         return outputs[:, : len(self.classes_)].softmax(1)
 
@@ -267,6 +271,7 @@ class WeightedTrainer:
         return torch.tensor([index[label] for label in labels], device=self.device)
 
     def _unlabelled(self, X: Any, name: str) -> Tensor:
+        check_columns(name, column_names(X), "X_train", self._columns)
         features = _features(X, name)
         if features.shape[1:] != self._width:
             raise ValueError(
@@ -284,7 +289,10 @@ class WeightedTrainer:
         if weights is None:
             return None
         if not isinstance(weights, str):
-            return check_weights(weights, "weights", len(features))
+            given = check_weights(weights, "weights", len(features))
+            if not given.any():
+                raise ValueError("weights are all 0, so nothing would be trained; give others")
+            return given
         if weights not in KERNELS:
             raise ValueError(
                 f"weights={weights!r}: choose 'distance', 'idw', an array of one weight per row, "
@@ -292,6 +300,7 @@ class WeightedTrainer:
             )
         if X_test is None:
             raise ValueError(f"weights={weights!r} needs X_test, the unlabelled rows to resemble")
+        check_columns("X_test", column_names(X_test), "X_train", self._columns)
         test = _features(X_test, "X_test")
         if features.ndim != 2 or test.shape[1:] != features.shape[1:]:
             raise ValueError(
@@ -335,9 +344,13 @@ def _one_logit(outputs: Tensor) -> bool:
 
 def _features(X: Any, name: str) -> np.ndarray:
     """Rows as float32 or float64, as given, of which every value is finite in float32."""
-    columns = list(getattr(X, "columns", ()))
-    X = X.detach().cpu().numpy() if torch.is_tensor(X) else np.asarray(X)
+    columns = column_names(X)
+    X = X.detach().cpu().numpy() if torch.is_tensor(X) else to_numpy(name, X)
+    if X.dtype.kind == "O":  # pandas columns of numbers with missing values
+        X = np.where(np.vectorize(is_missing, otypes=[bool])(X), np.nan, X)
     try:
+        if X.dtype.kind not in "biufO":
+            raise ValueError(f"dtype {X.dtype}")
         features = np.ascontiguousarray(X, dtype=X.dtype if X.dtype == np.float32 else np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
@@ -365,7 +378,7 @@ def _labels(y: Any, n: int, name: str) -> np.ndarray:
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.shape != (n,):
         raise ValueError(f"{name} has shape {y.shape} for {n} rows; allowed is ({n},)")
-    missing = [i for i, v in enumerate(y.tolist()) if v is None or v != v]
+    missing = [i for i, v in enumerate(y.tolist()) if is_missing(v)]
     if missing:
         raise ValueError(f"{name} has no label at row {missing[0]}; drop the unlabelled rows")
     return y

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import os
-import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from semideep_ext._files import write_atomically
 from semideep_ext.diagnostics import check_weights, warn_if_degenerate
 from semideep_ext.functional import distance_weights
-from semideep_ext.metrics import check_kernel
+from semideep_ext.metrics import check_kernel, check_metric
 
 
 class DistanceWeights(nn.Module):
@@ -83,6 +82,10 @@ class DistanceWeights(nn.Module):
                 "learnable=True with kernel='inverse': 1/(d + eps) has no lambda to learn; "
                 "use kernel='exponential' or learnable=False"
             )
+        if not callable(metric):
+            check_metric(metric)
+        if not 0 < eps < math.inf:
+            raise ValueError(f"eps={eps!r}: give a finite number greater than 0")
         self._has_log = check_kernel(kernel).has_log
         self.metric, self.kernel, self.eps = metric, kernel, eps
         self.learnable, self.normalize = learnable, normalize
@@ -165,6 +168,8 @@ class WeightComputer:
         lambda_: float = 0.8,
         device: str | torch.device = "cpu",
     ) -> None:
+        if not callable(distance_metric):
+            check_metric(distance_metric)
         self.distance_metric = distance_metric
         self.lambda_ = lambda_
         self.device = torch.device(device)
@@ -205,7 +210,7 @@ class WeightComputer:
             )
         warn_if_degenerate(w, self.distance_metric)
         self.weights = w
-        return w
+        return w.copy()
 
     def _tensor(self, X: Any) -> Tensor:
         if not torch.is_tensor(X):
@@ -266,11 +271,13 @@ class WeightComputer:
         FileNotFoundError
             If there is no such file.
         """
-        path = os.fspath(path) if os.path.exists(path) else _with_npy(path)
+        path = os.fspath(path) if os.path.isfile(path) else _with_npy(path)
         try:
             with open(path, "rb") as f:  # numpy leaves a path that it cannot read open
                 w = np.load(f, allow_pickle=False)
-        except (ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        except OSError:
+            raise
+        except Exception as error:  # numpy lets many kinds out of a broken header
             raise ValueError(
                 f"{path}: not a readable .npy file ({error}); allowed is one 1-d float array, "
                 "as save_weights writes it; write the file again with save_weights"
@@ -284,7 +291,7 @@ class WeightComputer:
             )
         n = None if self.weights is None else self.weights.size
         self.weights = check_weights(w, str(path), n).astype(w.dtype.newbyteorder("="))
-        return self.weights
+        return self.weights.copy()
 
     def _existing(self) -> np.ndarray:
         if self.weights is None:

@@ -35,6 +35,7 @@ CALLS = {
     "forward": "distance_weights(x.detach(), y.detach(), {metric!r})",
     "log": "distance_weights(x.detach(), y.detach(), {metric!r}, log=True)",
     "backward": "distance_weights(x, y, {metric!r}, lambda_).sum().backward()",
+    "batches": "distance_weights(x.detach().expand(500, -1, -1), y.detach(), {metric!r})",
     "callable": "distance_weights(x, y, torch.cdist, lambda_).sum().backward()",
 }
 CASES = [
@@ -44,6 +45,8 @@ CASES = [
 ]
 CASES += [("euclidean", "log", ROWS, ROWS), ("euclidean", "forward", 3, 4_000_000)]
 CASES += [("euclidean", "callable", 3000, 3000)]
+# Facts of rows that all batches share are kept once, not 500 times.
+CASES += [(metric, "batches", 5, ROWS) for metric in ("cosine", "jaccard")]
 
 
 @pytest.mark.parametrize(("metric", "call", "n", "m"), CASES)

@@ -55,6 +55,21 @@ BAD_WEIGHTS = {
     "masked": ((np.ma.masked_array(np.ones((2, 3))),) * 2, {}, "x masked fill or drop"),
     "sparse array": ((scipy.sparse.csr_array(np.eye(3)), y), {}, "x sparse dense .toarray()"),
     "sparse tensor": ((x.to_sparse(), y.to_sparse()), {}, "x sparse dense .to_dense()"),
+    "columns": (
+        (pd.DataFrame({"a": [1.0], "b": [2.0]}), pd.DataFrame({"b": [1.0], "a": [2.0]})),
+        {},
+        "y x same columns in another order y[x.columns]",
+    ),
+    "other columns": (
+        (pd.DataFrame({"a": [1.0]}), pd.DataFrame({"c": [1.0]})),
+        {},
+        "y other columns ['c'] x",
+    ),
+    "arrays with a gradient": (
+        (x.numpy(), y.numpy()),
+        {"lambda_": torch.tensor(0.5, requires_grad=True)},
+        "lambda_ requires grad arrays tensors",
+    ),
     "grad": (
         (x.clone().requires_grad_(), y, "hamming"),
         {},

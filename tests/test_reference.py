@@ -167,3 +167,20 @@ def test_product_with_values_for_several_parameters(kernel, columns, metric, dty
     np.testing.assert_allclose(
         out.double(), expected.astype(np.float64), rtol=TOLERANCES[dtype].forward
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cosine_of_long_rows_keeps_its_accuracy(dtype):
+    x = torch.full((1, 300_000), 0.7, dtype=dtype)
+    y = x.clone()
+    y[:, ::2] *= -1  # orthogonal
+    w = distance_weights(x, y, "cosine", 1.0).item()
+    assert abs(w * np.e - 1) <= TOLERANCES[dtype].forward
+
+
+def test_tiny_rows_among_equal_ones_are_told_apart():
+    x = torch.tensor([[0.0, 0.0], [3e-200, 0.0]], dtype=torch.float64)
+    y = torch.zeros(5, 2, dtype=torch.float64)
+    w = distance_weights(x, y, lambda_=1e200)
+    assert w[0] == 1
+    assert abs(w[1].item() / np.exp(-3) - 1) <= 1e-12

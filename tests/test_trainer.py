@@ -339,13 +339,59 @@ def test_missing_labels_are_refused():
         trainer(y=["a", "b", None, *"ab" * 28, "a"])
 
 
-@pytest.mark.parametrize(("option", "value"), [("batch_size", 0), ("epochs", -1)])
+@pytest.mark.parametrize(
+    ("option", "value"), [("batch_size", 0), ("epochs", -1), ("batch_size", 2.5), ("epochs", "10")]
+)
 def test_impossible_settings_are_refused(option, value):
-    with pytest.raises(ValueError, match=f"{option}={value}"):
+    with pytest.raises(ValueError, match=f"{option}={value!r}"):
         trainer(**{option: value})
 
 
+def test_missing_labels_of_pandas_are_refused():
+    labels = pd.Series(["a", "b"] * 30, dtype="string")
+    labels[4] = pd.NA
+    with pytest.raises(ValueError, match="no label at row 4"):
+        trainer(y=labels)
+
+
+def test_missing_numbers_of_pandas_are_named_by_row_and_column():
+    X = pd.DataFrame(blobs()[0].round(), columns=["a", "b"]).astype("Int64")
+    X.loc[3, "b"] = pd.NA
+    with pytest.raises(ValueError, match="at row 3, column 'b'"):
+        trainer(X=X)
+
+
+def test_masked_rows_are_refused():
+    with pytest.raises(ValueError, match="X_train is a masked array"):
+        trainer(X=np.ma.masked_array(blobs()[0], mask=blobs()[0] > 4, fill_value=-999))
+
+
+def test_columns_in_another_order_are_refused():
+    X = pd.DataFrame(blobs()[0], columns=["a", "b"])
+    shuffled = X[["b", "a"]]
+    with pytest.raises(ValueError, match="X_test has the same columns in another order"):
+        trainer(X=X, X_test=shuffled, weights="distance")
+    with pytest.raises(ValueError, match="X has the same columns in another order"):
+        trainer(X=X).predict(shuffled)
+
+
+def test_weights_of_zero_throughout_are_refused():
+    with pytest.raises(ValueError, match="all 0"):
+        trainer(weights=np.zeros(60))
+
+
 # Labels and outputs
+
+
+def test_a_model_of_probabilities_is_scored_by_them():
+    model = nn.Sequential(nn.Linear(2, 1), nn.Sigmoid())
+    learned = trainer(model=model, loss_fn=nn.BCELoss(), epochs=20)
+    learned.train()
+    X, y = blobs()
+    with torch.no_grad():
+        p = model(torch.tensor(X, dtype=torch.float32)).ravel().numpy()
+    np.testing.assert_allclose(learned.predict_proba(X)[:, 1], p, rtol=1e-6)
+    assert learned.evaluate(X, y)["accuracy"] == 1
 
 
 @pytest.mark.parametrize(

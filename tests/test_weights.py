@@ -32,6 +32,11 @@ def computer(rows):
     return computer
 
 
+def npy_header(text):
+    """A .npy file of format 1.0 with that header and no data."""
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
 # Diagnostics
 
 
@@ -182,6 +187,17 @@ def test_module_refuses_a_lambda_that_is_not_positive_and_finite(lambda_):
         DistanceWeights(lambda_=lambda_)
 
 
+@pytest.mark.parametrize("make", [DistanceWeights, WeightComputer])
+def test_an_unknown_metric_is_refused_at_once(make):
+    with pytest.raises(ValueError, match="'manhattan' is unknown"):
+        make("manhattan")
+
+
+def test_module_refuses_an_eps_that_is_not_positive():
+    with pytest.raises(ValueError, match="eps=-1"):
+        DistanceWeights(kernel="inverse", eps=-1)
+
+
 def test_module_refuses_an_unknown_kernel():
     with pytest.raises(ValueError, match="'gauss'"):
         DistanceWeights(kernel="gauss")
@@ -218,7 +234,10 @@ def test_weights_are_the_mean_decayed_distance(rows):
 
 def test_computed_weights_are_kept(rows):
     computer = WeightComputer()
-    assert computer.compute_weights(*rows) is computer.weights
+    returned = computer.compute_weights(*rows)
+    assert np.array_equal(returned, computer.weights)
+    returned[:] = -1
+    assert (computer.weights > 0).all()
 
 
 @pytest.mark.parametrize("convert", [pd.DataFrame, torch.from_numpy])
@@ -349,8 +368,17 @@ def test_loading_refuses_naming_file_and_finding(tmp_path, content, found):
 
 @pytest.mark.parametrize(
     "content",
-    [pickle.dumps([1.0]), b"", b"text", b"\x93NUMPY\x01\x00v\x00{'descr'", b"PK\x03\x04broken"],
-    ids=["pickle", "empty", "text", "cut short", "broken zip"],
+    [
+        pickle.dumps([1.0]),
+        b"",
+        b"text",
+        b"\x93NUMPY\x01\x00v\x00{'descr'",
+        b"PK\x03\x04broken",
+        npy_header(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({10**30},)}}"),
+        npy_header("{'descr': '<f8', 'fortran_order': False, 'shape': (True,)}"),
+        npy_header("{'descr': ("),
+    ],
+    ids=["pickle", "empty", "text", "cut short", "broken zip", "huge", "bool", "unclosed"],
 )
 def test_loading_refuses_what_is_no_npy_file(tmp_path, content):
     (tmp_path / "w.npy").write_bytes(content)
