@@ -128,8 +128,8 @@ def _mean_where(mask: Tensor, values: Tensor) -> Tensor:
     return torch.where(count == 0, 1, values.sum(-1) / count)
 
 
-# With torch operations, for autograd to differentiate; the peer that benchmarks compile.
-DENSE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+# With torch operations, for autograd to differentiate.
+_DENSE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "euclidean": lambda x, y: (x[:, None] - y).norm(dim=-1),
     "sqeuclidean": lambda x, y: (x[:, None] - y).square().sum(-1),
     "cosine": lambda x, y: 1 - torch.cosine_similarity(x[:, None], y, dim=-1, eps=0),
@@ -138,6 +138,20 @@ DENSE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         1 - _mean_where((x[:, None] != 0) | (y != 0), (x[:, None] != 0) & (y != 0))
     ),
 }
+
+
+def dense_distances(metric: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return a function of two sets of rows that gives their (N, M) distances, by torch alone.
+
+    A metric that is new to this file gets SciPy's distances, which carry no gradient: one that is
+    differentiable needs its formula in `_DENSE`, for the tests of gradients.
+    """
+
+    def by_scipy(x: Tensor, y: Tensor) -> Tensor:
+        distances = reference_distances(x.detach(), y.detach(), metric)
+        return torch.from_numpy(distances.astype(np.float64)).to(x.dtype)
+
+    return _DENSE.get(metric, by_scipy)
 
 
 def relative_error(actual: Tensor, reference: Tensor) -> float:

@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 
 from semideep_ext import _blocks, distance_weights, kernel_matmul
 from semideep_ext.metrics import KERNELS, METRICS
-from semideep_ext.testing import DENSE, DTYPES, TOLERANCES, random_rows, relative_error
+from semideep_ext.testing import DTYPES, TOLERANCES, dense_distances, random_rows, relative_error
 
 each_metric = pytest.mark.parametrize("metric", METRICS)
 each_kernel = pytest.mark.parametrize("kernel", KERNELS)
@@ -37,7 +37,7 @@ def test_it_equals_the_built_in_metric(metric, kernel, dtype, generator):
             distance_weights(x, y, m, **options),
             distance_weights(x, y, m, y_weight=v[:, 0], log=True, **options),
         )
-        for m in (DENSE[metric], metric)
+        for m in (dense_distances(metric), metric)
     ]
     for a, e in zip(*pairs, strict=True):
         assert a.dtype == e.dtype and a.shape == e.shape
@@ -57,7 +57,7 @@ def test_its_gradients_equal_those_of_the_built_in_metric(kernel, log, generator
             distance_weights(x, y, m, y_weight=importance, kernel=kernel, log=log, **options).sum(),
             inputs,
         )
-        for m in (DENSE["euclidean"], "euclidean")
+        for m in (dense_distances("euclidean"), "euclidean")
     )
     for a, e in zip(actual, expected, strict=True):
         assert relative_error(a, e) <= TOLERANCES[torch.float64].gradient
@@ -113,5 +113,5 @@ def test_autocast_does_not_lower_the_precision(generator):
     x, y = problem("euclidean", generator, torch.float32)
     expected = distance_weights(x, y)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        actual = distance_weights(x, y, DENSE["euclidean"])
+        actual = distance_weights(x, y, dense_distances("euclidean"))
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=0)

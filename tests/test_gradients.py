@@ -6,7 +6,7 @@ from torch.autograd import grad, gradcheck, gradgradcheck
 
 from semideep_ext import distance_weights, kernel_matmul
 from semideep_ext.metrics import KERNELS, METRICS
-from semideep_ext.testing import DENSE, DTYPES, TOLERANCES, random_rows, relative_error
+from semideep_ext.testing import DTYPES, TOLERANCES, dense_distances, random_rows, relative_error
 
 DIFFERENTIABLE = [name for name, metric in METRICS.items() if metric.differentiable]
 each_metric = pytest.mark.parametrize("metric", METRICS)
@@ -81,7 +81,7 @@ def test_gradients_agree_with_autograd_of_the_matrix(metric, kernel, dtype, n, m
     inputs = [t for t in (x, y, v, lambda_) if t.requires_grad]
     out = kernel_matmul(x, y, v, metric, lambda_, kernel=kernel, eps=0.1)
 
-    distances = DENSE[metric](x.double(), y.double())
+    distances = dense_distances(metric)(x.double(), y.double())
     k = torch.exp(-lambda_ * distances) if kernel == "exponential" else 1 / (distances + 0.1)
     dense = k @ v.double()
 
@@ -98,12 +98,12 @@ def test_gradients_agree_with_autograd_of_the_matrix(metric, kernel, dtype, n, m
 def test_log_gradients_survive_weights_that_underflow(metric, exponent, dtype, generator):
     x, y = leaves(metric, generator, 66, 130, 5, dtype)
     with torch.no_grad():
-        lambda_ = exponent / float(DENSE[metric](x, y).max())
+        lambda_ = exponent / float(dense_distances(metric)(x, y).max())
     lambda_ = torch.tensor(lambda_, dtype=torch.float64, requires_grad=True)
     inputs = [t for t in (x, y, lambda_) if t.requires_grad]
     u = torch.rand(66, generator=generator, dtype=dtype)
     actual = grad(distance_weights(x, y, metric, lambda_, log=True), inputs, u)
-    exponents = -lambda_ * DENSE[metric](x.double(), y.double())
+    exponents = -lambda_ * dense_distances(metric)(x.double(), y.double())
     expected = grad(exponents.logsumexp(1), inputs, u.double())
     for a, e in zip(actual, expected, strict=True):
         assert relative_error(a, e) <= TOLERANCES[dtype].gradient
