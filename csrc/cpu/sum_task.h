@@ -23,17 +23,19 @@ struct SumTask {
     const Attachments<S> at{p, block.batch};
     for (int64_t i = 0; i < block.rows * width(p); ++i) partial[i] = S(0.0);
     Tile<V, Metric> tile(p, block, ws.tile);
+    const bool pairs = pairs_suffice(p, at);
     for_panels(block, [&](int64_t begin, int64_t count) {
-      tile.compute(begin, count);
+      if (!pairs) {
+        tile.compute(begin, count);
+      } else if constexpr (kHasPairs) {
+        tile.compute_pairs(begin, count);
+      }
       const int64_t vectors = tile.vectors();
       for (int64_t l = 0; l < p.parameters; ++l) {
-        const V parameter = broadcast(at.parameter(l));
-        pack_columns(tile, ws.shift, 0.0, [&](int64_t j) { return at.shift(p.right, l, j); });
-        for (int64_t row = 0; row < block.rows; ++row) {
-          const Vec shift(at.shift(p.left, l, block.row_begin + row));
-          for (int64_t v = 0; v < vectors; ++v)
-            ws.kernel[row * vectors + v] =
-                Kernel::value(tile.distance(row, v), parameter, lift(shift + ws.shift[v], V{}));
+        if (!pairs) {
+          fill_kernel(p, block, at, tile, ws, l);
+        } else if constexpr (kHasPairs) {
+          fill_kernel_from_pairs(block, at, tile, ws, l);
         }
         for (int64_t c0 = 0; c0 < p.columns; c0 += kValueColumns) {
           const int64_t columns = p.columns - c0 < kValueColumns ? p.columns - c0 : kValueColumns;
@@ -63,6 +65,40 @@ struct SumTask {
   }
 
  private:
+  static constexpr bool kHasPairs = kPairsPay && sizeof(V) == sizeof(Vec) && Kernel::has_log;
+
+  // float32 results need no more than pairs of floats, as long as lambda d stays in their range.
+  static bool pairs_suffice(const Problem& p, const Attachments<S>& at) {
+    bool suffice = kHasPairs && p.dtype == DType::float32 && !p.left.shift && !p.right.shift;
+    for (int64_t l = 0; l < p.parameters; ++l)
+      suffice = suffice && primal(at.parameter(l)) > 1e-12 && primal(at.parameter(l)) < 1e12;
+    return suffice;
+  }
+
+  static void fill_kernel(const Problem& p, const Block& block, const Attachments<S>& at,
+                          Tile<V, Metric>& tile, Workspace& ws, int64_t l) {
+    const V parameter = broadcast(at.parameter(l));
+    pack_columns(tile, ws.shift, 0.0, [&](int64_t j) { return at.shift(p.right, l, j); });
+    for (int64_t row = 0; row < block.rows; ++row) {
+      const Vec shift(at.shift(p.left, l, block.row_begin + row));
+      for (int64_t v = 0; v < tile.vectors(); ++v)
+        ws.kernel[row * tile.vectors() + v] =
+            Kernel::value(tile.distance(row, v), parameter, lift(shift + ws.shift[v], V{}));
+    }
+  }
+
+  static void fill_kernel_from_pairs(const Block& block, const Attachments<S>& at,
+                                     Tile<V, Metric>& tile, Workspace& ws, int64_t l) {
+    const Vec value(at.parameter(l));
+    const FloatPair parameter(value, value);
+    for (int64_t row = 0; row < block.rows; ++row)
+      for (int64_t v = 0; v < tile.vectors(); v += 2) {
+        const FloatVec k = exp(Kernel::log_value(tile.distance_pair(row, v), parameter));
+        ws.kernel[row * tile.vectors() + v] = widen_first(k);
+        ws.kernel[row * tile.vectors() + v + 1] = widen_second(k);
+      }
+  }
+
   // Two chains, so that the additions do not wait for each other.
   static SEMIDEEP_INLINE S dot(const V* kernel, const Vec* values, int64_t vectors) {
     V even(0.0), odd(0.0);

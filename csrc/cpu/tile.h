@@ -4,7 +4,8 @@
 // left features are broadcast. A register block of kRegisterRows x kRegisterVectors accumulates over the
 // features; distances then stand in the tile, in L2, for the tasks of task.h.
 //
-// Everything is taken to double when it is packed. A pair's arithmetic depends on nothing but its two rows,
+// Everything is taken to double when it is packed, and summed in double; distances for float32 results may then
+// go on as pairs of floats (float_pair.h). A pair's arithmetic depends on nothing but its two rows,
 // and a row's reduction over the right rows on nothing but their order: results are the same bits for any
 // split of the rows over threads, tasks or calls.
 #pragma once
@@ -14,7 +15,7 @@
 #include "core/kernels.h"
 #include "core/problem.h"
 #include "cpu/backend.h"
-#include "cpu/vec.h"
+#include "cpu/float_pair.h"
 
 SEMIDEEP_MATH_BEGIN
 
@@ -90,6 +91,7 @@ class Tile {
     alignas(64) V panel[kTileVectors * kTileFeatures];  // [vector][feature]
     alignas(64) V distances[kTileRows * kTileVectors];  // [row][vector]
     alignas(64) V column_stats[kTileVectors];
+    alignas(64) FloatPair column_stat_pairs[kTileVectors / 2];
     S block[kTileRows * kTileFeatures];  // [row][feature]
   };
 
@@ -98,16 +100,7 @@ class Tile {
 
   // Fills the distances of all rows of the block to columns [begin, begin + count).
   void compute(int64_t begin, int64_t count) {
-    begin_ = begin;
-    count_ = count;
-    vectors_ = (count + kLanes - 1) / kLanes;
-    for (int64_t v = 0; v < vectors_; ++v)
-      for (int lane = 0; lane < kLanes; ++lane)
-        set_lane(storage_.column_stats[v], lane, info(block_.right_info, column(v, lane)).stat);
-
-    for (int64_t i = 0; i < block_.rows * vectors_; ++i) storage_.distances[i] = V(0.0);
-    for_feature_blocks([&](int64_t, int64_t features) { accumulate(features); });
-
+    compute_sums(begin, count);
     const V features(static_cast<double>(problem_.features));
     for (int64_t row = 0; row < block_.rows; ++row) {
       const V stat = row_stat(row);
@@ -123,6 +116,33 @@ class Tile {
     }
   }
 
+  // The same as pairs of floats, for distance_pair().
+  void compute_pairs(int64_t begin, int64_t count) {
+    compute_sums(begin, count);
+    for (int64_t v = 0; v < vectors_; v += 2)
+      storage_.column_stat_pairs[v / 2] = FloatPair(column_stat(v), column_stat(v + 1));
+
+    const Vec features(static_cast<double>(problem_.features));
+    const FloatPair feature_pair(features, features);
+    for (int64_t row = 0; row < block_.rows; ++row) {
+      const Vec stat = row_stat(row);
+      const FloatPair stat_pair(stat, stat);
+      for (int64_t v = 0; v < vectors_; v += 2) {
+        const Vec first = distance(row, v), second = distance(row, v + 1);
+        const FloatPair sum(first, second);
+        FloatPair d =
+            Metric::distance(sum, stat_pair, storage_.column_stat_pairs[v / 2], feature_pair);
+        if (!in_range_of_pairs(sum.hi))
+          d = FloatPair(Metric::distance(first, stat, column_stat(v), features),
+                        Metric::distance(second, stat, column_stat(v + 1), features));
+        if (problem_.features == 0) d = FloatPair(0.0);
+        store_pair(&distance(row, v), d);
+      }
+    }
+  }
+  FloatPair distance_pair(int64_t row, int64_t v) { return load_pair(&distance(row, v)); }
+
+  // Even, so that vectors can be taken two at a time.
   int64_t vectors() const { return vectors_; }
   V& distance(int64_t row, int64_t v) { return storage_.distances[row * vectors_ + v]; }
   V row_stat(int64_t row) const {
@@ -156,6 +176,18 @@ class Tile {
     } else {
       return Info{S(1.0), S(1.0), S(0.0)};
     }
+  }
+
+  // Leaves the sums over features where distances will stand.
+  void compute_sums(int64_t begin, int64_t count) {
+    begin_ = begin;
+    count_ = count;
+    vectors_ = (count + 2 * kLanes - 1) / (2 * kLanes) * 2;
+    for (int64_t v = 0; v < vectors_; ++v)
+      for (int lane = 0; lane < kLanes; ++lane)
+        set_lane(storage_.column_stats[v], lane, info(block_.right_info, column(v, lane)).stat);
+    for (int64_t i = 0; i < block_.rows * vectors_; ++i) storage_.distances[i] = V(0.0);
+    for_feature_blocks([&](int64_t, int64_t features) { accumulate(features); });
   }
 
   // Calls f(first, count) for each block of features, with both operands packed.

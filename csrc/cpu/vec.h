@@ -8,6 +8,7 @@
 #include <immintrin.h>
 // GCC bug 105593: its own AVX-512 header trips its own warning.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 
 #include "core/dual.h"

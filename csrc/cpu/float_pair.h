@@ -1,0 +1,242 @@
+// Values as unevaluated sums of two floats, hi + lo, about 44 bits wide: twice the lanes of Vec.
+//
+// float32 results want distances to better than float32: at lambda d = 20 a relative error of 6e-8 in d is
+// one of 1.2e-6 in exp(-lambda d). Pairs give that at the price of a few operations, where doubles halve the
+// lanes and take several times as long for each square root.
+#pragma once
+
+#include "cpu/vec.h"
+
+SEMIDEEP_MATH_BEGIN
+
+// Without a fused multiply-add the products of pairs cost more than doubles (SSE2: 1.5 times slower).
+#if defined(__FMA__)
+constexpr bool kPairsPay = true;
+#else
+constexpr bool kPairsPay = false;
+#endif
+
+struct FloatVec {
+  typedef float Native __attribute__((vector_size(kLanes * sizeof(double))));
+  typedef int32_t Bits __attribute__((vector_size(kLanes * sizeof(double))));
+  Native v;
+
+  FloatVec() = default;
+  SEMIDEEP_INLINE FloatVec(float constant) : v(constant - Native{}) {}  // NOLINT: implicit
+  SEMIDEEP_INLINE FloatVec(Native native) : v(native) {}                // NOLINT: implicit
+};
+
+SEMIDEEP_INLINE FloatVec operator+(FloatVec a, FloatVec b) { return a.v + b.v; }
+SEMIDEEP_INLINE FloatVec operator-(FloatVec a, FloatVec b) { return a.v - b.v; }
+SEMIDEEP_INLINE FloatVec operator-(FloatVec a) { return -a.v; }
+SEMIDEEP_INLINE FloatVec operator*(FloatVec a, FloatVec b) { return a.v * b.v; }
+SEMIDEEP_INLINE FloatVec operator/(FloatVec a, FloatVec b) { return a.v / b.v; }
+SEMIDEEP_INLINE FloatVec::Bits operator>(FloatVec a, FloatVec b) { return a.v > b.v; }
+SEMIDEEP_INLINE FloatVec::Bits operator==(FloatVec a, FloatVec b) { return a.v == b.v; }
+SEMIDEEP_INLINE FloatVec select(FloatVec::Bits mask, FloatVec a, FloatVec b) {
+  return mask ? a.v : b.v;
+}
+
+// a b + c rounded once where the machine has the instruction. Elsewhere products of two floats are taken in
+// double, where they are exact.
+SEMIDEEP_INLINE FloatVec fma(FloatVec a, FloatVec b, FloatVec c) {
+#if defined(__AVX512F__)
+  return FloatVec::Native(_mm512_fmadd_ps(a.v, b.v, c.v));
+#elif defined(__FMA__)
+  return FloatVec::Native(_mm256_fmadd_ps(a.v, b.v, c.v));
+#else
+  for (int lane = 0; lane < 2 * kLanes; ++lane)
+    c.v[lane] = static_cast<float>(static_cast<double>(a.v[lane]) * b.v[lane] + c.v[lane]);
+  return c;
+#endif
+}
+
+SEMIDEEP_INLINE FloatVec sqrt(FloatVec a) {
+#if defined(__AVX512F__)
+  return FloatVec::Native(_mm512_sqrt_ps(a.v));
+#elif defined(__AVX2__)
+  return FloatVec::Native(_mm256_sqrt_ps(a.v));
+#elif defined(__x86_64__)
+  return FloatVec::Native(_mm_sqrt_ps(a.v));
+#else
+  for (int lane = 0; lane < 2 * kLanes; ++lane) a.v[lane] = ::sqrtf(a.v[lane]);
+  return a;
+#endif
+}
+
+// 1 / a to at least 11 bits.
+SEMIDEEP_INLINE FloatVec rough_reciprocal(FloatVec a) {
+#if defined(__AVX512F__)
+  return FloatVec::Native(_mm512_rcp14_ps(a.v));
+#elif defined(__AVX2__)
+  return FloatVec::Native(_mm256_rcp_ps(a.v));
+#elif defined(__x86_64__)
+  return FloatVec::Native(_mm_rcp_ps(a.v));
+#else
+  return FloatVec(1.0f) / a;
+#endif
+}
+
+// Both vectors of doubles rounded to float, and each half of the floats as doubles. Through memory either
+// would wait for a store that the next load cannot forward from.
+#if defined(__AVX512F__)
+SEMIDEEP_INLINE FloatVec narrow(Vec first, Vec second) {
+  const __m512 low = _mm512_castps256_ps512(_mm512_cvtpd_ps(first.v));
+  return FloatVec::Native(_mm512_insertf32x8(low, _mm512_cvtpd_ps(second.v), 1));
+}
+SEMIDEEP_INLINE Vec widen_first(FloatVec a) {
+  return Vec::Native(_mm512_cvtps_pd(_mm512_castps512_ps256(a.v)));
+}
+SEMIDEEP_INLINE Vec widen_second(FloatVec a) {
+  return Vec::Native(_mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1)));
+}
+#elif defined(__AVX2__)
+SEMIDEEP_INLINE FloatVec narrow(Vec first, Vec second) {
+  const __m256 low = _mm256_castps128_ps256(_mm256_cvtpd_ps(first.v));
+  return FloatVec::Native(_mm256_insertf128_ps(low, _mm256_cvtpd_ps(second.v), 1));
+}
+SEMIDEEP_INLINE Vec widen_first(FloatVec a) {
+  return Vec::Native(_mm256_cvtps_pd(_mm256_castps256_ps128(a.v)));
+}
+SEMIDEEP_INLINE Vec widen_second(FloatVec a) {
+  return Vec::Native(_mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1)));
+}
+#elif defined(__x86_64__)
+SEMIDEEP_INLINE FloatVec narrow(Vec first, Vec second) {
+  return FloatVec::Native(_mm_movelh_ps(_mm_cvtpd_ps(first.v), _mm_cvtpd_ps(second.v)));
+}
+SEMIDEEP_INLINE Vec widen_first(FloatVec a) { return Vec::Native(_mm_cvtps_pd(a.v)); }
+SEMIDEEP_INLINE Vec widen_second(FloatVec a) {
+  return Vec::Native(_mm_cvtps_pd(_mm_movehl_ps(a.v, a.v)));
+}
+#else
+SEMIDEEP_INLINE FloatVec narrow(Vec first, Vec second) {
+  FloatVec joined;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    joined.v[lane] = static_cast<float>(first.v[lane]);
+    joined.v[kLanes + lane] = static_cast<float>(second.v[lane]);
+  }
+  return joined;
+}
+SEMIDEEP_INLINE Vec widen_first(FloatVec a) {
+  Vec wide;
+  for (int lane = 0; lane < kLanes; ++lane) wide.v[lane] = a.v[lane];
+  return wide;
+}
+SEMIDEEP_INLINE Vec widen_second(FloatVec a) {
+  Vec wide;
+  for (int lane = 0; lane < kLanes; ++lane) wide.v[lane] = a.v[kLanes + lane];
+  return wide;
+}
+#endif
+
+struct FloatPair {
+  FloatVec hi;
+  FloatVec lo;
+
+  FloatPair() = default;
+  SEMIDEEP_INLINE FloatPair(FloatVec h, FloatVec l) : hi(h), lo(l) {}
+  SEMIDEEP_INLINE FloatPair(double constant)  // NOLINT: implicit
+      : hi(static_cast<float>(constant)),
+        lo(static_cast<float>(constant - static_cast<float>(constant))) {}
+  SEMIDEEP_INLINE FloatPair(Vec first, Vec second)
+      : hi(narrow(first, second)), lo(narrow(first - widen_first(hi), second - widen_second(hi))) {}
+};
+
+// A pair in the room of two vectors of doubles. Copied vector by vector: GCC splits a copy of the whole pair
+// into 16-byte stores, which the loads that follow would wait for.
+SEMIDEEP_INLINE FloatPair load_pair(const Vec* from) {
+  FloatPair pair;
+  __builtin_memcpy(&pair.hi.v, from, sizeof pair.hi.v);
+  __builtin_memcpy(&pair.lo.v, from + 1, sizeof pair.lo.v);
+  return pair;
+}
+SEMIDEEP_INLINE void store_pair(Vec* to, FloatPair pair) {
+  __builtin_memcpy(to, &pair.hi.v, sizeof pair.hi.v);
+  __builtin_memcpy(to + 1, &pair.lo.v, sizeof pair.lo.v);
+}
+
+// Knuth's two-sum: the rounding error of a + b is a float, and these operations find it.
+SEMIDEEP_INLINE FloatPair operator+(FloatPair a, FloatPair b) {
+  const FloatVec sum = a.hi + b.hi;
+  const FloatVec part = sum - a.hi;
+  const FloatVec error = (a.hi - (sum - part)) + (b.hi - part);
+  return {sum, error + (a.lo + b.lo)};
+}
+SEMIDEEP_INLINE FloatPair operator-(FloatPair a) { return {-a.hi, -a.lo}; }
+SEMIDEEP_INLINE FloatPair operator-(FloatPair a, FloatPair b) { return a + (-b); }
+SEMIDEEP_INLINE FloatPair operator*(FloatPair a, FloatPair b) {
+  const FloatVec product = a.hi * b.hi;
+  const FloatVec error = fma(a.hi, b.hi, -product);
+  return {product, error + fma(a.hi, b.lo, a.lo * b.hi)};
+}
+SEMIDEEP_INLINE FloatPair operator/(FloatPair a, FloatPair b) {
+  const FloatVec quotient = a.hi / b.hi;
+  const FloatVec rest = fma(-quotient, b.hi, a.hi) + fma(-quotient, b.lo, a.lo);
+  return {quotient, rest / b.hi};
+}
+SEMIDEEP_INLINE FloatVec::Bits operator>(FloatPair a, FloatPair b) { return a.hi > b.hi; }
+SEMIDEEP_INLINE FloatVec::Bits operator==(FloatPair a, FloatPair b) { return a.hi == b.hi; }
+SEMIDEEP_INLINE FloatPair select(FloatVec::Bits mask, FloatPair a, FloatPair b) {
+  return {select(mask, a.hi, b.hi), select(mask, a.lo, b.lo)};
+}
+SEMIDEEP_INLINE FloatPair sqrt(FloatPair a) {
+  const FloatVec root = sqrt(a.hi);
+  const FloatVec rest = fma(-root, root, a.hi) + a.lo;
+  const FloatVec correction = rest * rough_reciprocal(root + root);
+  return {root, select(root > FloatVec(0.0f), correction, FloatVec(0.0f))};
+}
+
+// Whether hi + lo keeps the sums it was made of, and so do its square roots: no lane is NaN, or beyond the
+// exponents of float but for an exact 0.
+SEMIDEEP_INLINE bool in_range_of_pairs(FloatVec hi) {
+#if defined(__AVX512F__)
+  const __mmask16 large = _mm512_cmp_ps_mask(hi.v, FloatVec(1e30f).v, _CMP_NLE_UQ);
+  const __mmask16 small = _mm512_cmp_ps_mask(hi.v, FloatVec(1e-30f).v, _CMP_LT_OQ);
+  return (large | (small & _mm512_cmp_ps_mask(hi.v, FloatVec(0.0f).v, _CMP_NEQ_UQ))) == 0;
+#elif defined(__AVX2__)
+  const __m256 bits = (__m256)((hi.v <= 1e30f) & ((hi.v >= 1e-30f) | (hi.v == 0.0f)));
+  return _mm256_movemask_ps(bits) == 0xFF;
+#elif defined(__x86_64__)
+  const __m128 bits = (__m128)((hi.v <= 1e30f) & ((hi.v >= 1e-30f) | (hi.v == 0.0f)));
+  return _mm_movemask_ps(bits) == 0xF;
+#else
+  bool inside = true;
+  for (int lane = 0; lane < 2 * kLanes; ++lane)
+    inside &= hi.v[lane] == 0.0f || (hi.v[lane] >= 1e-30f && hi.v[lane] <= 1e30f);
+  return inside;
+#endif
+}
+
+// As exp(Vec), in float: the Taylor polynomial of degree 7 is off by 5e-9 for |r| <= ln 2 / 2.
+SEMIDEEP_INLINE FloatVec exp(FloatPair x) {
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
+  // Below -120 the result is 0 in float; lo may be NaN there, where hi is infinite.
+  const FloatVec::Bits inside = x.hi > FloatVec(-120.0f);
+  const FloatVec hi = select(FloatVec(-120.0f) > x.hi, FloatVec(-120.0f), x.hi);
+  const FloatVec n = fma(hi, FloatVec(1.44269504f), FloatVec(kRound)) - FloatVec(kRound);
+  FloatVec r = fma(n, FloatVec(-0.693359375f), hi);
+  r = fma(n, FloatVec(2.12194440e-4f), r) + select(inside, x.lo, FloatVec(0.0f));
+
+  FloatVec p(1.0f / 5040.0f);
+  p = fma(p, r, FloatVec(1.0f / 720.0f));
+  p = fma(p, r, FloatVec(1.0f / 120.0f));
+  p = fma(p, r, FloatVec(1.0f / 24.0f));
+  p = fma(p, r, FloatVec(1.0f / 6.0f));
+  p = fma(p, r, FloatVec(0.5f));
+  p = fma(p, r, FloatVec(1.0f));
+  p = fma(p, r, FloatVec(1.0f));
+#if defined(__AVX512F__)
+  return FloatVec::Native(_mm512_scalef_ps(p.v, n.v));
+#else
+  const auto power_of_two = [](FloatVec integer_plus_round) -> FloatVec {
+    const FloatVec::Bits bits = (FloatVec::Bits)integer_plus_round.v;
+    return FloatVec::Native((bits + 127) << 23);
+  };
+  const FloatVec half = fma(n, FloatVec(0.5f), FloatVec(kRound));
+  const FloatVec rest = n - (half - FloatVec(kRound)) + FloatVec(kRound);
+  return p * power_of_two(half) * power_of_two(rest);
+#endif
+}
+
+SEMIDEEP_MATH_END
