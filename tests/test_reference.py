@@ -184,3 +184,15 @@ def test_tiny_rows_among_equal_ones_are_told_apart():
     w = distance_weights(x, y, lambda_=1e200)
     assert w[0] == 1
     assert abs(w[1].item() / np.exp(-3) - 1) <= 1e-12
+
+
+@pytest.mark.every_instruction_set
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine"])
+@pytest.mark.parametrize("lambda_", [1.1e-12, 1e-6, 1.0, 1e6, 0.9e12])
+def test_float32_rows_of_any_magnitude_agree_with_float64(metric, lambda_):
+    magnitudes = [1e-45, 1e-38, 1e-30, 1e-25, 1e-19, 1e-15, 1, 1e10, 1e18, 2e19, 1e25, 3e38]
+    x = torch.tensor(magnitudes)[:, None] * torch.tensor([1.0, 0.0])
+    y = torch.zeros(1, 2)
+    w = distance_weights(x, y, metric, lambda_).double()
+    exact = distance_weights(x.double(), y.double(), metric, lambda_)
+    assert ((w - exact).abs() <= 1.2e-7 * exact + 1e-45).all()

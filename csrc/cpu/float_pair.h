@@ -187,27 +187,6 @@ SEMIDEEP_INLINE FloatPair sqrt(FloatPair a) {
   return {root, select(root > FloatVec(0.0f), correction, FloatVec(0.0f))};
 }
 
-// Whether hi + lo keeps the sums it was made of, and so do its square roots: no lane is NaN, or beyond the
-// exponents of float but for an exact 0.
-SEMIDEEP_INLINE bool in_range_of_pairs(FloatVec hi) {
-#if defined(__AVX512F__)
-  const __mmask16 large = _mm512_cmp_ps_mask(hi.v, FloatVec(1e30f).v, _CMP_NLE_UQ);
-  const __mmask16 small = _mm512_cmp_ps_mask(hi.v, FloatVec(1e-30f).v, _CMP_LT_OQ);
-  return (large | (small & _mm512_cmp_ps_mask(hi.v, FloatVec(0.0f).v, _CMP_NEQ_UQ))) == 0;
-#elif defined(__AVX2__)
-  const __m256 bits = (__m256)((hi.v <= 1e30f) & ((hi.v >= 1e-30f) | (hi.v == 0.0f)));
-  return _mm256_movemask_ps(bits) == 0xFF;
-#elif defined(__x86_64__)
-  const __m128 bits = (__m128)((hi.v <= 1e30f) & ((hi.v >= 1e-30f) | (hi.v == 0.0f)));
-  return _mm_movemask_ps(bits) == 0xF;
-#else
-  bool inside = true;
-  for (int lane = 0; lane < 2 * kLanes; ++lane)
-    inside &= hi.v[lane] == 0.0f || (hi.v[lane] >= 1e-30f && hi.v[lane] <= 1e30f);
-  return inside;
-#endif
-}
-
 // As exp(Vec), in float: the Taylor polynomial of degree 7 is off by 5e-9 for |r| <= ln 2 / 2.
 SEMIDEEP_INLINE FloatVec exp(FloatPair x) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23

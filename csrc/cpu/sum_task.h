@@ -67,7 +67,8 @@ struct SumTask {
  private:
   static constexpr bool kHasPairs = kPairsPay && sizeof(V) == sizeof(Vec) && Kernel::has_log;
 
-  // float32 results need no more than pairs of floats, as long as lambda d stays in their range.
+  // float32 results need no more than pairs of floats. Sums beyond the range of float need no care while
+  // lambda stays within these bounds: above 1e38 exp(-lambda d) is 0, below 1e-38 it is 1.
   static bool pairs_suffice(const Problem& p, const Attachments<S>& at) {
     bool suffice = kHasPairs && p.dtype == DType::float32 && !p.left.shift && !p.right.shift;
     for (int64_t l = 0; l < p.parameters; ++l)

@@ -128,14 +128,11 @@ class Tile {
       const Vec stat = row_stat(row);
       const FloatPair stat_pair(stat, stat);
       for (int64_t v = 0; v < vectors_; v += 2) {
-        const Vec first = distance(row, v), second = distance(row, v + 1);
-        const FloatPair sum(first, second);
-        FloatPair d =
-            Metric::distance(sum, stat_pair, storage_.column_stat_pairs[v / 2], feature_pair);
-        if (!in_range_of_pairs(sum.hi))
-          d = FloatPair(Metric::distance(first, stat, column_stat(v), features),
-                        Metric::distance(second, stat, column_stat(v + 1), features));
-        if (problem_.features == 0) d = FloatPair(0.0);
+        const FloatPair sum(distance(row, v), distance(row, v + 1));
+        const FloatPair stats = storage_.column_stat_pairs[v / 2];
+        const FloatPair d = problem_.features == 0
+                                ? FloatPair(0.0)
+                                : Metric::distance(sum, stat_pair, stats, feature_pair);
         store_pair(&distance(row, v), d);
       }
     }
