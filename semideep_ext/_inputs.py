@@ -250,7 +250,8 @@ def to_y_weight(y_weight: ArrayLike | None, y: Tensor) -> tuple[Tensor, Tensor |
     """
     m = y.shape[-2]
     if y_weight is None:
-        return y.new_full((1, 1), 1.0, dtype=torch.float64).expand(m, 1), m
+        dtype = torch.float64 if y.dtype == torch.float64 else torch.float32
+        return y.new_full((1, 1), 1.0, dtype=dtype).expand(m, 1), m
     weight = to_tensor("y_weight", y_weight)
     if weight.dim() < 1 or weight.shape[-1] != m:
         raise ValueError(
