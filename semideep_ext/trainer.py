@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from semideep_ext._files import write_atomically
-from semideep_ext._inputs import check_columns, column_names, is_missing, to_numpy
+from semideep_ext._inputs import check_columns, column_names
+from semideep_ext._training_data import check_features, check_labels
 from semideep_ext.diagnostics import check_weights, warn_if_degenerate
 from semideep_ext.functional import distance_weights
 from semideep_ext.losses import WeightedCrossEntropyLoss, WeightedLoss
@@ -104,8 +105,8 @@ class WeightedTrainer:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.batch_size, self.epochs, self.verbose = batch_size, epochs, verbose
 
-        features, self._columns = _features(X_train, "X_train"), column_names(X_train)
-        labels = _labels(y_train, len(features), "y_train")
+        features, self._columns = check_features(X_train, "X_train"), column_names(X_train)
+        labels = check_labels(y_train, len(features), "y_train")
         self.classes_ = np.unique(labels)
         self._width = features.shape[1:]
         self._X, self._y = self._rows(features), self._targets(labels, "y_train")
@@ -272,7 +273,7 @@ class WeightedTrainer:
 
     def _unlabelled(self, X: Any, name: str) -> Tensor:
         check_columns(name, column_names(X), "X_train", self._columns)
-        features = _features(X, name)
+        features = check_features(X, name)
         if features.shape[1:] != self._width:
             raise ValueError(
                 f"{name} has shape {features.shape}, X_train rows have shape {self._width}"
@@ -281,7 +282,7 @@ class WeightedTrainer:
 
     def _labelled(self, X: Any, y: Any, X_name: str, y_name: str) -> tuple[Tensor, Tensor]:
         rows = self._unlabelled(X, X_name)
-        return rows, self._targets(_labels(y, len(rows), y_name), y_name)
+        return rows, self._targets(check_labels(y, len(rows), y_name), y_name)
 
     def _weights(
         self, weights: Any, features: np.ndarray, X_test: Any, metric: Any, lambda_: float
@@ -301,7 +302,7 @@ class WeightedTrainer:
         if X_test is None:
             raise ValueError(f"weights={weights!r} needs X_test, the unlabelled rows to resemble")
         check_columns("X_test", column_names(X_test), "X_train", self._columns)
-        test = _features(X_test, "X_test")
+        test = check_features(X_test, "X_test")
         if features.ndim != 2 or test.shape[1:] != features.shape[1:]:
             raise ValueError(
                 f"X_train has shape {features.shape} and X_test {test.shape}; distances need 2-d "
@@ -340,48 +341,6 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 def _one_logit(outputs: Tensor) -> bool:
     return outputs.ndim == 1 or (outputs.ndim == 2 and outputs.shape[1] == 1)
-
-
-def _features(X: Any, name: str) -> np.ndarray:
-    """Rows as float32 or float64, as given, of which every value is finite in float32."""
-    columns = column_names(X)
-    X = X.detach().cpu().numpy() if torch.is_tensor(X) else to_numpy(name, X)
-    if X.dtype.kind == "O":  # pandas columns of numbers with missing values
-        X = np.where(np.vectorize(is_missing, otypes=[bool])(X), np.nan, X)
-    try:
-        if X.dtype.kind not in "biufO":
-            raise ValueError(f"dtype {X.dtype}")
-        features = np.ascontiguousarray(X, dtype=X.dtype if X.dtype == np.float32 else np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name} is not numeric ({error}); encode or drop those columns"
-        ) from error
-    if features.ndim < 2 or len(features) == 0:
-        raise ValueError(
-            f"{name} has shape {features.shape}; allowed is (rows, features), rows > 0"
-        )
-    with np.errstate(over="ignore"):
-        bad = np.argwhere(~np.isfinite(features.astype(np.float32)))
-    if len(bad):
-        row, *column = bad[0].tolist()
-        where = repr(columns[column[0]]) if columns else ", ".join(map(str, column))
-        raise ValueError(
-            f"{name} holds {features[tuple(bad[0])]} at row {row}, column {where} ({len(bad)} "
-            "values in all are not finite in float32); impute or drop them"
-        )
-    return features
-
-
-def _labels(y: Any, n: int, name: str) -> np.ndarray:
-    """One label per row, as given; shape (n,)."""
-    y = y.detach().cpu().numpy() if torch.is_tensor(y) else np.asarray(y)
-    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    if y.shape != (n,):
-        raise ValueError(f"{name} has shape {y.shape} for {n} rows; allowed is ({n},)")
-    missing = [i for i, v in enumerate(y.tolist()) if is_missing(v)]
-    if missing:
-        raise ValueError(f"{name} has no label at row {missing[0]}; drop the unlabelled rows")
-    return y
 
 
 def _scores(y: np.ndarray, predicted: np.ndarray, p: np.ndarray) -> dict[str, float]:

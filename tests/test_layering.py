@@ -21,7 +21,7 @@ LAYERS = (
     {"_C", "_version", "_files"},
     {"metrics", "_inputs", "_ops"},
     {"_blocks", "config", "testing"},
-    {"functional", "diagnostics"},
+    {"functional", "diagnostics", "_training_data"},
     {"weights", "losses", "graph", "distributed"},
     {"trainer", "estimators", "ssl"},
     {"selection", "plots"},
