@@ -20,7 +20,7 @@ from semideep_ext._inputs import (
     to_y_weight,
     warn_if_jaccard_loses,
 )
-from semideep_ext.metrics import check_kernel, check_metric
+from semideep_ext.metrics import METRICS, check_kernel, check_metric
 
 __all__ = ["distance_weights", "kernel_matmul"]
 
@@ -200,9 +200,9 @@ def _weighted_sum(
     kernel: str,
     eps: Any,
     log: bool,
-    total: Tensor | int = 1,
+    total: Tensor | int | None = None,
 ) -> Tensor:
-    """Sum k(d) v over y and divide by total, or take the log of that.
+    """Sum k(d) v over y; divide by total, if given; or take the log of that.
 
     (..., N, C), or (..., L, N, C) where the parameter has L values.
     """
@@ -228,7 +228,7 @@ def _weighted_sum(
             out = out.log()
     if log:
         out = out - torch.as_tensor(total, dtype=torch.float64, device=x.device).log()
-    else:
+    elif total is not None:
         out = out / total
     out = out.squeeze(-3) if scalar else out
     return out.to(result_dtype)
@@ -237,11 +237,12 @@ def _weighted_sum(
 def _check_differentiable(metric: Any, x: Tensor, y: Tensor) -> None:
     if check_metric(metric).differentiable or not torch.is_grad_enabled():
         return
+    others = ", ".join(name for name, other in METRICS.items() if other.differentiable)
     for name, tensor in (("x", x), ("y", y)):
         if tensor.requires_grad:
             raise ValueError(
                 f"{name} requires grad, but metric={metric!r} has no gradient with respect to "
-                f"rows: pass {name}.detach(), or use euclidean, sqeuclidean or cosine"
+                f"rows: pass {name}.detach(), or use one of {others}"
             )
 
 

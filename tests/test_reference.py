@@ -196,3 +196,11 @@ def test_float32_rows_of_any_magnitude_agree_with_float64(metric, lambda_):
     w = distance_weights(x, y, metric, lambda_).double()
     exact = distance_weights(x.double(), y.double(), metric, lambda_)
     assert ((w - exact).abs() <= 1.2e-7 * exact + 1e-45).all()
+
+
+@pytest.mark.every_instruction_set
+def test_large_values_meet_kernels_below_the_range_of_float32():
+    x, y = torch.tensor([[110.0], [160.0]]), torch.zeros(1, 1)
+    out = kernel_matmul(x, y, torch.tensor([1e38]), lambda_=1.0)
+    exact = np.exp(-x[:, 0].double().numpy()) * float(torch.tensor(1e38))
+    np.testing.assert_allclose(out, exact, rtol=TOLERANCES[torch.float32].forward)

@@ -37,8 +37,7 @@ SEMIDEEP_INLINE FloatVec select(FloatVec::Bits mask, FloatVec a, FloatVec b) {
   return mask ? a.v : b.v;
 }
 
-// a b + c rounded once where the machine has the instruction. Elsewhere products of two floats are taken in
-// double, where they are exact.
+// a b + c rounded once. The lane loops here and below only let this file compile where pairs do not pay.
 SEMIDEEP_INLINE FloatVec fma(FloatVec a, FloatVec b, FloatVec c) {
 #if defined(__AVX512F__)
   return FloatVec::Native(_mm512_fmadd_ps(a.v, b.v, c.v));
@@ -56,8 +55,6 @@ SEMIDEEP_INLINE FloatVec sqrt(FloatVec a) {
   return FloatVec::Native(_mm512_sqrt_ps(a.v));
 #elif defined(__AVX2__)
   return FloatVec::Native(_mm256_sqrt_ps(a.v));
-#elif defined(__x86_64__)
-  return FloatVec::Native(_mm_sqrt_ps(a.v));
 #else
   for (int lane = 0; lane < 2 * kLanes; ++lane) a.v[lane] = ::sqrtf(a.v[lane]);
   return a;
@@ -70,8 +67,6 @@ SEMIDEEP_INLINE FloatVec rough_reciprocal(FloatVec a) {
   return FloatVec::Native(_mm512_rcp14_ps(a.v));
 #elif defined(__AVX2__)
   return FloatVec::Native(_mm256_rcp_ps(a.v));
-#elif defined(__x86_64__)
-  return FloatVec::Native(_mm_rcp_ps(a.v));
 #else
   return FloatVec(1.0f) / a;
 #endif
@@ -100,14 +95,6 @@ SEMIDEEP_INLINE Vec widen_first(FloatVec a) {
 }
 SEMIDEEP_INLINE Vec widen_second(FloatVec a) {
   return Vec::Native(_mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1)));
-}
-#elif defined(__x86_64__)
-SEMIDEEP_INLINE FloatVec narrow(Vec first, Vec second) {
-  return FloatVec::Native(_mm_movelh_ps(_mm_cvtpd_ps(first.v), _mm_cvtpd_ps(second.v)));
-}
-SEMIDEEP_INLINE Vec widen_first(FloatVec a) { return Vec::Native(_mm_cvtps_pd(a.v)); }
-SEMIDEEP_INLINE Vec widen_second(FloatVec a) {
-  return Vec::Native(_mm_cvtps_pd(_mm_movehl_ps(a.v, a.v)));
 }
 #else
 SEMIDEEP_INLINE FloatVec narrow(Vec first, Vec second) {
@@ -187,12 +174,14 @@ SEMIDEEP_INLINE FloatPair sqrt(FloatPair a) {
   return {root, select(root > FloatVec(0.0f), correction, FloatVec(0.0f))};
 }
 
-// As exp(Vec), in float: the Taylor polynomial of degree 7 is off by 5e-9 for |r| <= ln 2 / 2.
-SEMIDEEP_INLINE FloatVec exp(FloatPair x) {
+// exp of a pair as two vectors of doubles: 2^n exp(r) as in exp(Vec), with exp(r) in float, where the Taylor
+// polynomial of degree 7 is off by 5e-9, and 2^n in double, because values multiply k and may be as large as
+// it is small.
+SEMIDEEP_INLINE void exp(FloatPair x, Vec* first, Vec* second) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
-  // Below -120 the result is 0 in float; lo may be NaN there, where hi is infinite.
-  const FloatVec::Bits inside = x.hi > FloatVec(-120.0f);
-  const FloatVec hi = select(FloatVec(-120.0f) > x.hi, FloatVec(-120.0f), x.hi);
+  // Below -700, exp times any float is 0 in float; lo may be NaN there, where hi is infinite.
+  const FloatVec::Bits inside = x.hi > FloatVec(-700.0f);
+  const FloatVec hi = select(FloatVec(-700.0f) > x.hi, FloatVec(-700.0f), x.hi);
   const FloatVec n = fma(hi, FloatVec(1.44269504f), FloatVec(kRound)) - FloatVec(kRound);
   FloatVec r = fma(n, FloatVec(-0.693359375f), hi);
   r = fma(n, FloatVec(2.12194440e-4f), r) + select(inside, x.lo, FloatVec(0.0f));
@@ -205,17 +194,8 @@ SEMIDEEP_INLINE FloatVec exp(FloatPair x) {
   p = fma(p, r, FloatVec(0.5f));
   p = fma(p, r, FloatVec(1.0f));
   p = fma(p, r, FloatVec(1.0f));
-#if defined(__AVX512F__)
-  return FloatVec::Native(_mm512_scalef_ps(p.v, n.v));
-#else
-  const auto power_of_two = [](FloatVec integer_plus_round) -> FloatVec {
-    const FloatVec::Bits bits = (FloatVec::Bits)integer_plus_round.v;
-    return FloatVec::Native((bits + 127) << 23);
-  };
-  const FloatVec half = fma(n, FloatVec(0.5f), FloatVec(kRound));
-  const FloatVec rest = n - (half - FloatVec(kRound)) + FloatVec(kRound);
-  return p * power_of_two(half) * power_of_two(rest);
-#endif
+  *first = widen_first(p) * power_of_two(widen_first(n));
+  *second = widen_second(p) * power_of_two(widen_second(n));
 }
 
 SEMIDEEP_MATH_END

@@ -94,9 +94,8 @@ struct SumTask {
     const FloatPair parameter(value, value);
     for (int64_t row = 0; row < block.rows; ++row)
       for (int64_t v = 0; v < tile.vectors(); v += 2) {
-        const FloatVec k = exp(Kernel::log_value(tile.distance_pair(row, v), parameter));
-        ws.kernel[row * tile.vectors() + v] = widen_first(k);
-        ws.kernel[row * tile.vectors() + v + 1] = widen_second(k);
+        Vec* kernel = ws.kernel + row * tile.vectors() + v;
+        exp(Kernel::log_value(tile.distance_pair(row, v), parameter), kernel, kernel + 1);
       }
   }
 

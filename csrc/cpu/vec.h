@@ -73,11 +73,18 @@ SEMIDEEP_INLINE Vec sqrt(Vec a) {
 #endif
 }
 
+constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer
+
+// 2^n for integers n in [-1022, 1023]: the low bits of n + kRound are n, and become the exponent.
+SEMIDEEP_INLINE Vec power_of_two(Vec n) {
+  const Vec::Bits bits = (Vec::Bits)(n + Vec(kRound)).v;
+  return Vec::Native((bits + 1023) << 52);
+}
+
 // exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2. The Taylor polynomial of degree 13 is off by
 // 4e-18 there; rounding leaves at most 2 units in the last place. 2^n is applied in two halves, so that
 // results below 2^-1022 are rounded once, gradually.
 SEMIDEEP_INLINE Vec exp(Vec x) {
-  constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer
   // Beyond these every double result is 0 or infinite; a NaN passes both.
   x = select(x > Vec(800.0), Vec(800.0), x);
   x = select(Vec(-800.0) > x, Vec(-800.0), x);
@@ -101,13 +108,8 @@ SEMIDEEP_INLINE Vec exp(Vec x) {
   p = fma(p, r, Vec(1.0));
   p = fma(p, r, Vec(1.0));
 
-  const auto power_of_two = [](Vec integer_plus_round) -> Vec {
-    const Vec::Bits bits = (Vec::Bits)integer_plus_round.v;
-    return Vec::Native((bits + 1023) << 52);
-  };
-  const Vec half = fma(n, Vec(0.5), Vec(kRound));
-  const Vec rest = n - (half - Vec(kRound)) + Vec(kRound);
-  return p * power_of_two(half) * power_of_two(rest);
+  const Vec half = fma(n, Vec(0.5), Vec(kRound)) - Vec(kRound);
+  return p * power_of_two(half) * power_of_two(n - half);
 }
 
 // The scalar that a lane holds, and access to it.
