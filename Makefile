@@ -11,6 +11,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 SEMIDEEP_CUDA ?= auto
 SANITIZE ?=
+COUNT_OPTIONS ?=
 
 # Waiting OpenMP threads sleep: spinning ones slow small models tenfold where other processes (the
 # second pytest worker, say) want the same cores.
@@ -21,24 +22,31 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := SEMIDEEP_CUDA=$(SEMIDEEP_CUDA) $(PIP) install --no-build-isolation --editable
 NATIVE := build/native$(if $(SANITIZE),-$(SANITIZE))
 CSRC := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
+CONFIGURE = $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" \
+  -DSEMIDEEP_BUILD_PYTHON=OFF
+CONFIGURE_NATIVE = $(CONFIGURE) -B $(NATIVE) \
+  -DSEMIDEEP_CUDA=$(SEMIDEEP_CUDA) -DSEMIDEEP_SANITIZE=$(SANITIZE)
 BUILD_INPUTS := setup.py CMakeLists.txt semideep_ext/_version.py $(filter-out csrc/tests/%,$(CSRC))
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint ctest pytest bench format clean
+.PHONY: help dev demo test lint ctest ctest-aarch64 pytest bench bench-counts bench-counts-accept \
+  format clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /make \1\t/' \
+	  | expand -t 28
 
 dev: .venv/dev.stamp  ## Create .venv with the package (editable) and every development tool
 
 demo: .venv/demo.stamp .venv/package.stamp  ## Run the demonstration
 	$(BIN)/python -m semideep_ext demo
 
-test: .venv/dev.stamp .venv/package.stamp  ## Lint, C++ tests and Python tests; stops at the first that fails
+test: .venv/dev.stamp .venv/package.stamp  ## Lint, C++ and Python tests, instruction counts; stops at the first that fails
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory ctest
 	@$(MAKE) --no-print-directory pytest
-	@echo "make test: everything passed (lint, C++ tests, Python tests)"
+	@$(MAKE) --no-print-directory bench-counts SANITIZE= COUNT_OPTIONS=--optional
+	@echo "make test: everything passed (lint, C++ tests, Python tests; instruction counts as said above)"
 
 lint: .venv/dev.stamp  ## Check style and types
 	$(BIN)/ruff check
@@ -48,16 +56,28 @@ lint: .venv/dev.stamp  ## Check style and types
 	$(BIN)/mypy
 
 ctest: .venv/dev.stamp  ## Build and run the C++ tests, under each instruction set; no torch involved
-	$(BIN)/cmake -S . -B $(NATIVE) -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" \
-	  -DSEMIDEEP_BUILD_PYTHON=OFF -DSEMIDEEP_CUDA=$(SEMIDEEP_CUDA) -DSEMIDEEP_SANITIZE=$(SANITIZE)
+	$(CONFIGURE_NATIVE)
 	$(BIN)/cmake --build $(NATIVE)
 	$(BIN)/ctest --test-dir $(NATIVE) --output-on-failure --no-tests=error
+
+ctest-aarch64: .venv/dev.stamp  ## The C++ tests on 64-bit ARM: cross-compiled, run in QEMU
+	$(CONFIGURE) -B build/native-aarch64 --toolchain cmake/aarch64.cmake -DSEMIDEEP_CUDA=OFF
+	$(BIN)/cmake --build build/native-aarch64
+	$(BIN)/ctest --test-dir build/native-aarch64 --output-on-failure --no-tests=error
 
 pytest: .venv/dev.stamp .venv/package.stamp  ## Run the Python tests
 	$(BIN)/python -m pytest -n 2
 
 bench: .venv/dev.stamp .venv/package.stamp  ## Time the op beside its peers; results file and README table
 	$(BIN)/python benchmarks/bench.py --readme
+
+bench-counts: .venv/dev.stamp  ## Count instructions under valgrind; fails where they grew
+	$(CONFIGURE_NATIVE)
+	$(BIN)/cmake --build $(NATIVE) --target count_cases
+	$(BIN)/python benchmarks/counts.py $(COUNT_OPTIONS) $(NATIVE)/count_cases
+
+bench-counts-accept:  ## Make the instruction counts of this machine the baseline
+	@$(MAKE) --no-print-directory bench-counts COUNT_OPTIONS=--accept
 
 format: .venv/dev.stamp  ## Apply the style
 	$(BIN)/ruff check --fix --exit-zero

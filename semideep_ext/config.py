@@ -21,7 +21,7 @@ def config() -> dict[str, str]:
 
     Examples
     --------
-    >>> config()["instruction set"] in ("default", "avx2", "avx512")
+    >>> config()["instruction set"] in ("default", "avx2", "avx512", "avx512_vpopcntdq")
     True
     """
     built = {f"build: {name}": value for name, value in _C.build_facts().items()}

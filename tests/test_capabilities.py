@@ -9,7 +9,7 @@ import pytest
 
 from semideep_ext import _C
 
-ALL = ("default", "avx2", "avx512")  # in the order of csrc/cpu/capability.h
+ALL = ("default", "avx2", "avx512", "avx512_vpopcntdq")  # in the order of csrc/cpu/capability.h
 HERE = ALL[: ALL.index(_C.machine_capability()) + 1]
 BEYOND = ALL[len(HERE) :]
 FILES = ("test_reference.py", "test_gradients.py", "test_determinism.py")  # who carry the mark
@@ -50,7 +50,8 @@ def test_an_unknown_name_is_an_error_that_tells_the_choices(run_python):
     done = run_python(CALL, SEMIDEEP_CPU_CAPABILITY="sse9")
     assert done.returncode != 0
     assert (
-        "SEMIDEEP_CPU_CAPABILITY='sse9' is unknown: set it to default, avx2 or avx512"
+        "SEMIDEEP_CPU_CAPABILITY='sse9' is unknown: set it to default, avx2, avx512 or "
+        "avx512_vpopcntdq, or unset it"
         in done.stderr
     )
 

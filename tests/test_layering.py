@@ -70,7 +70,7 @@ def includes(path):
 
 ALLOWED = {
     "core": ("core/",),
-    "cpu": ("core/", "cpu/", "immintrin.h"),
+    "cpu": ("core/", "cpu/", "immintrin.h", "arm_neon.h"),
     "cuda": ("core/", "cuda/", "cuda", "cub/"),
 }
 

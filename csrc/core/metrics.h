@@ -8,11 +8,19 @@
 //   distance     the distance from that sum, the two rows' stats and the number of features
 //   gradient     the factor c in  dd/dx_k = c (x_k - y_k)  on prepared rows (differentiable metrics)
 //   rescale      whether a sum that left the range of double is taken again on rescaled differences
+//   counts       which features the sum counts, if it counts any
+//   power        if the sum is sum_k (x_k - y_k)^2: the p in d = constant * sum^p, else 0
 #pragma once
 
 #include "core/rows.h"
 
 SEMIDEEP_MATH_BEGIN
+
+enum class Counts {
+  none,
+  unequal,  // x_k != y_k; the distance depends on nothing but their number and that of all features
+  both      // x_k != 0 and y_k != 0; the distance is one quotient of whole numbers
+};
 
 struct Euclidean {
   static constexpr const char* name = "euclidean";
@@ -20,6 +28,8 @@ struct Euclidean {
   static constexpr const char* domain = "real values";
   static constexpr bool differentiable = true;
   static constexpr bool rescale = true;
+  static constexpr Counts counts = Counts::none;
+  static constexpr double power = 0.5;
   using Row = RawRow;
 
   template <class V>
@@ -44,6 +54,8 @@ struct SqEuclidean {
   static constexpr const char* domain = "real values";
   static constexpr bool differentiable = true;
   static constexpr bool rescale = false;
+  static constexpr Counts counts = Counts::none;
+  static constexpr double power = 1.0;
   using Row = RawRow;
 
   template <class V>
@@ -68,6 +80,8 @@ struct Cosine {
   static constexpr const char* domain = "real values, compared by direction";
   static constexpr bool differentiable = true;
   static constexpr bool rescale = false;
+  static constexpr Counts counts = Counts::none;
+  static constexpr double power = 1.0;
   using Row = UnitRow;
 
   template <class V>
@@ -92,6 +106,8 @@ struct Hamming {
   static constexpr const char* domain = "categories: values are equal or not";
   static constexpr bool differentiable = false;
   static constexpr bool rescale = false;
+  static constexpr Counts counts = Counts::unequal;
+  static constexpr double power = 0.0;
   using Row = CategoryRow;
 
   template <class V>
@@ -111,6 +127,8 @@ struct Jaccard {
   static constexpr const char* domain = "sets: a value is zero or not";
   static constexpr bool differentiable = false;
   static constexpr bool rescale = false;
+  static constexpr Counts counts = Counts::both;
+  static constexpr double power = 0.0;
   using Row = SupportRow;
 
   template <class V>

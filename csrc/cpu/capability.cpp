@@ -7,7 +7,8 @@
 namespace semideep::cpu {
 namespace {
 
-constexpr Capability kAll[] = {Capability::default_, Capability::avx2, Capability::avx512};
+constexpr Capability kAll[] = {Capability::default_, Capability::avx2, Capability::avx512,
+                               Capability::avx512_vpopcntdq};
 
 Capability requested_capability() {
   const Capability best = machine_capability();
@@ -23,13 +24,15 @@ Capability requested_capability() {
     return capability;
   }
   throw std::runtime_error(std::string("SEMIDEEP_CPU_CAPABILITY='") + asked +
-                           "' is unknown: set it to default, avx2 or avx512, or unset it");
+                           "' is unknown: set it to default, avx2, avx512 or avx512_vpopcntdq, or unset it");
 }
 
 }  // namespace
 
 const char* name(Capability capability) {
   switch (capability) {
+    case Capability::avx512_vpopcntdq:
+      return "avx512_vpopcntdq";
     case Capability::avx512:
       return "avx512";
     case Capability::avx2:
@@ -44,7 +47,9 @@ Capability machine_capability() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-  if (avx2 && avx512) return Capability::avx512;
+  if (avx2 && avx512)
+    return __builtin_cpu_supports("avx512vpopcntdq") ? Capability::avx512_vpopcntdq
+                                                     : Capability::avx512;
   if (avx2) return Capability::avx2;
 #endif
   return Capability::default_;

@@ -3,14 +3,15 @@
 
 namespace semideep::cpu {
 
-enum class Capability { default_, avx2, avx512 };
+// avx512_vpopcntdq is avx512 with that one instruction more.
+enum class Capability { default_, avx2, avx512, avx512_vpopcntdq };
 
 const char* name(Capability);
 
 // The best one that both this build and this machine have.
 Capability machine_capability();
 
-// machine_capability(), or what SEMIDEEP_CPU_CAPABILITY=default|avx2|avx512 asks for. Throws
+// machine_capability(), or what SEMIDEEP_CPU_CAPABILITY asks for by name. Throws
 // std::runtime_error if that is unknown or beyond the machine. Read once.
 Capability active_capability();
 

@@ -22,6 +22,8 @@ struct GradientTask {
   // A row's partial: the gradient by its prepared features (if wanted), then by each parameter.
   static int64_t gradient_width(const Problem& p) { return p.rows_gradient ? p.features : 0; }
   static int64_t width(const Problem& p) { return gradient_width(p) + p.parameters; }
+  static int64_t block_rows(const Problem& p) { return rows_within(kTileRows, width(p)); }
+  static int64_t workspace_bytes(const Problem&) { return sizeof(Workspace); }
 
   static void run(const Problem& p, const Block& block, Workspace& ws, S* partial) {
     const Attachments<S> at{p, block.batch};

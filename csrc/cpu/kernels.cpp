@@ -1,6 +1,8 @@
 // Compiled once per instruction set, with SEMIDEEP_ISA naming the namespace (see core/portable.h). No
 // standard-library template may be used here or in what this file includes: the linker could pick the copy
 // compiled for a newer instruction set for code that must run on an older machine.
+#include "cpu/count_sum_task.h"
+#include "cpu/float_sum_task.h"
 #include "cpu/gradient_task.h"
 #include "cpu/log_sum_task.h"
 #include "cpu/sum_task.h"
@@ -30,14 +32,16 @@ void add_parameters(const Problem& p, int64_t batch, int64_t blocks, const void*
   }
 }
 
+// What every task offers.
 template <class T, class V, class Metric>
-BlockKernel block_kernel() {
+BlockKernel common_kernel(const Problem& p) {
   using S = typename T::S;
   using Workspace = typename T::Workspace;
   BlockKernel kernel;
   kernel.scalar_bytes = sizeof(S);
   kernel.info_bytes = Metric::Row::has_info ? sizeof(RowInfo<Lane<V>>) : 0;
-  kernel.workspace_bytes = sizeof(Workspace);
+  kernel.block_rows = T::block_rows(p);
+  kernel.workspace_bytes = T::workspace_bytes(p);
   kernel.width = &T::width;
   kernel.describe = &describe<V, Metric>;
   kernel.run = [](const Problem& p, const Block& block, void* workspace, void* partial) {
@@ -53,16 +57,101 @@ BlockKernel block_kernel() {
   return kernel;
 }
 
+// Tasks on doubles, of which each run packs what it needs.
+template <class T, class V, class Metric>
+BlockKernel block_kernel(const Problem& p) {
+  BlockKernel kernel = common_kernel<T, V, Metric>(p);
+  kernel.span_columns = kMostSpanColumns;
+  return kernel;
+}
+
+// Tasks on floats, whose right rows are packed beforehand.
+template <class T, class Metric>
+BlockKernel float_kernel(const Problem& p) {
+  const FloatLayout layout(p, Metric::Row::has_info);
+  BlockKernel kernel = common_kernel<T, Vec, Metric>(p);
+  kernel.panel_columns = kPanelColumns;
+  kernel.panel_bytes = layout.panel * static_cast<int64_t>(sizeof(float));
+  kernel.span_columns = span_columns(kernel.panel_bytes, kPanelColumns);
+  kernel.plan_bytes = layout.products ? (p.features + 1) * static_cast<int64_t>(sizeof(float)) : 0;
+  kernel.plan = [](const Problem& p, int64_t batch, const void*, const void* right, void* plan) {
+    find_center<Metric>(p, batch, right, static_cast<float*>(plan));
+  };
+  kernel.pack = [](const Problem& p, const Block& span, int64_t begin, int64_t end, void* packed) {
+    pack_float_panels<Metric>(p, span, begin, end, static_cast<float*>(packed));
+  };
+  kernel.enter = [](const Problem& p, const Block& block, void* workspace) {
+    T::enter(p, block, *static_cast<typename T::Workspace*>(workspace));
+  };
+  return kernel;
+}
+
+// Tasks on words, whose right rows are coded beforehand.
+template <class T, class Element, class Metric>
+BlockKernel count_kernel(const Problem& p) {
+  BlockKernel kernel = common_kernel<T, Vec, Metric>(p);
+  kernel.info_bytes = sizeof(CountInfo);
+  kernel.describe = [](const Problem& p, const Side& side, int64_t batch, int64_t begin, int64_t end,
+                       void* infos) {
+    for (int64_t at = begin; at < end; ++at)
+      static_cast<CountInfo*>(infos)[at] = describe_count(
+          count_row<Element>(side, batch, at), p.features, Metric::counts == Counts::both);
+  };
+  kernel.panel_columns = kPanelColumns;
+  kernel.panel_bytes =
+      CountLayout<Element>(p, Metric::counts).panel * static_cast<int64_t>(sizeof(uint32_t));
+  kernel.span_columns = span_columns(kernel.panel_bytes, kPanelColumns);
+  kernel.plan_bytes = sizeof(CountPlan);
+  kernel.plan = [](const Problem& p, int64_t, const void* left, const void* right, void* plan) {
+    *static_cast<CountPlan*>(plan) =
+        plan_counts(Metric::counts, static_cast<const CountInfo*>(left), p.left.count,
+                    static_cast<const CountInfo*>(right), p.right.count);
+  };
+  kernel.pack = [](const Problem& p, const Block& span, int64_t begin, int64_t end, void* packed) {
+    pack_count_panels<Element>(p, Metric::counts, span, begin, end, static_cast<uint32_t*>(packed));
+  };
+  kernel.enter = [](const Problem& p, const Block& block, void* workspace) {
+    T::enter(p, block, *static_cast<typename T::Workspace*>(workspace));
+  };
+  return kernel;
+}
+
+template <class Metric, class Kernel, class Element, bool HasVpopcnt>
+bool find_count_task(const Problem& p, BlockKernel* found) {
+  using T = CountSumTask<Metric, Kernel, Element, HasVpopcnt>;
+  if (!T::suits(p)) return false;
+  *found = count_kernel<T, Element, Metric>(p);
+  return true;
+}
+
 template <class V, class Metric, class Kernel>
-bool find_task(const Problem& p, BlockKernel* found) {
+bool find_task(const Problem& p, [[maybe_unused]] bool has_vpopcnt, BlockKernel* found) {
+  if constexpr (kHasCounts && sizeof(V) == sizeof(Vec) && Metric::counts != Counts::none &&
+                Kernel::has_log) {
+#if defined(__AVX512F__)
+    if (has_vpopcnt && p.task == Task::sum &&
+        (find_count_task<Metric, Kernel, float, true>(p, found) ||
+         find_count_task<Metric, Kernel, double, true>(p, found)))
+      return true;
+#endif
+    if (p.task == Task::sum && (find_count_task<Metric, Kernel, float, false>(p, found) ||
+                                find_count_task<Metric, Kernel, double, false>(p, found)))
+      return true;
+  }
+  if constexpr (kHasFma && sizeof(V) == sizeof(Vec) && Metric::power > 0.0 && Kernel::has_log) {
+    if (p.task == Task::sum && FloatSumTask<Metric, Kernel>::suits(p)) {
+      *found = float_kernel<FloatSumTask<Metric, Kernel>, Metric>(p);
+      return true;
+    }
+  }
   if (p.task == Task::sum) {
-    *found = block_kernel<SumTask<V, Metric, Kernel>, V, Metric>();
+    *found = block_kernel<SumTask<V, Metric, Kernel>, V, Metric>(p);
   } else if (p.task == Task::gradient) {
-    *found = block_kernel<GradientTask<V, Metric, Kernel>, V, Metric>();
+    *found = block_kernel<GradientTask<V, Metric, Kernel>, V, Metric>(p);
   } else {
     // The gradient of log_sum is a gradient with shift; along tangents nobody asks for log_sum itself.
     constexpr bool exists = Kernel::has_log && sizeof(V) == sizeof(Vec);
-    if constexpr (exists) *found = block_kernel<LogSumTask<V, Metric, Kernel>, V, Metric>();
+    if constexpr (exists) *found = block_kernel<LogSumTask<V, Metric, Kernel>, V, Metric>(p);
     return exists;
   }
   return true;
@@ -71,12 +160,12 @@ bool find_task(const Problem& p, BlockKernel* found) {
 }  // namespace
 
 // False if the lists have no such metric or kernel, or the kernel has no such task.
-bool find_block_kernel(const Problem& p, BlockKernel* found) {
+bool find_block_kernel(const Problem& p, bool has_vpopcnt, BlockKernel* found) {
   bool exists = false;
   visit(Metrics{}, p.metric, [&]<class Metric>() {
     visit(Kernels{}, p.kernel, [&]<class Kernel>() {
-      exists = p.tangent ? find_task<Dual<Vec>, Metric, Kernel>(p, found)
-                         : find_task<Vec, Metric, Kernel>(p, found);
+      exists = p.tangent ? find_task<Dual<Vec>, Metric, Kernel>(p, has_vpopcnt, found)
+                         : find_task<Vec, Metric, Kernel>(p, has_vpopcnt, found);
     });
   });
   return exists;

@@ -17,6 +17,8 @@ struct LogSumTask {
   };
 
   static int64_t width(const Problem& p) { return 2 * p.parameters; }
+  static int64_t block_rows(const Problem& p) { return rows_within(kTileRows, width(p)); }
+  static int64_t workspace_bytes(const Problem&) { return sizeof(Workspace); }
 
   static void run(const Problem& p, const Block& block, Workspace& ws, S* partial) {
     const Attachments<S> at{p, block.batch};

@@ -1,10 +1,10 @@
 #include "cpu/scheduler.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <stdexcept>
-#include <vector>
 
 #include "cpu/backend.h"
 
@@ -12,24 +12,21 @@ namespace semideep {
 
 // kernels.cpp, once per instruction set.
 namespace default_ {
-bool find_block_kernel(const Problem&, BlockKernel*);
+bool find_block_kernel(const Problem&, bool has_vpopcnt, BlockKernel*);
 }
 namespace avx2 {
-bool find_block_kernel(const Problem&, BlockKernel*);
+bool find_block_kernel(const Problem&, bool has_vpopcnt, BlockKernel*);
 }
 namespace avx512 {
-bool find_block_kernel(const Problem&, BlockKernel*);
+bool find_block_kernel(const Problem&, bool has_vpopcnt, BlockKernel*);
 }
 
 namespace cpu {
 namespace {
 
-// Right rows are folded in spans of this many, and the spans' results merged in order. The length is a
-// constant, so that one thread that walks all spans and many threads that take one each agree bit for bit.
-constexpr int64_t kSpanColumns = 8192;
-// Bounds on scratch memory: partial results of one block of rows, and of all blocks and spans at once.
-constexpr int64_t kBlockScalars = int64_t{1} << 19;
-constexpr int64_t kSplitBytes = int64_t{4} << 20;
+// Bounds on scratch memory: packed right rows, and partial results, at any one time.
+constexpr int64_t kPackedBytes = int64_t{8} << 20;
+constexpr int64_t kPartialBytes = int64_t{4} << 20;
 // Features times pairs (or rows) below which waking another thread costs more than it saves.
 constexpr int64_t kGrainWork = int64_t{1} << 16;
 
@@ -39,10 +36,14 @@ BlockKernel find(const Problem& problem, Capability capability) {
   BlockKernel kernel;
   bool found = false;
 #if SEMIDEEP_HAVE_X86
-  if (capability == Capability::avx512) found = avx512::find_block_kernel(problem, &kernel);
-  if (capability == Capability::avx2) found = avx2::find_block_kernel(problem, &kernel);
+  if (capability >= Capability::avx512) {
+    const bool has_vpopcnt = capability == Capability::avx512_vpopcntdq;
+    found = avx512::find_block_kernel(problem, has_vpopcnt, &kernel);
+  }
+  if (capability == Capability::avx2) found = avx2::find_block_kernel(problem, false, &kernel);
 #endif
-  if (capability == Capability::default_) found = default_::find_block_kernel(problem, &kernel);
+  if (capability == Capability::default_)
+    found = default_::find_block_kernel(problem, false, &kernel);
   if (!found)
     throw std::invalid_argument("no CPU kernel for this task, metric and kernel function");
   return kernel;
@@ -70,45 +71,41 @@ void* thread_workspace(int64_t bytes) {
 
 char* at(const Buffer& buffer, int64_t offset) { return static_cast<char*>(buffer.get()) + offset; }
 
+// Right rows are folded in spans of a fixed length, each span's partial results from 0, and merged in order: so
+// the bits depend neither on how many threads there are nor on which of them takes what.
+//
+// Spans are taken in rounds, as many at a time as scratch memory holds: packed by all threads, run over all
+// blocks of left rows, merged. Where one round's results of all blocks would not fit, blocks are taken in
+// chunks.
 class Execution {
  public:
   Execution(const Problem& problem, Capability capability, int threads, const ParallelFor& parallel)
       : p_(problem),
         kernel_(find(problem, capability)),
         parallel_(parallel),
+        threads_(threads),
         width_(kernel_.width(problem)),
-        rows_per_block_(rows_per_block(width_, problem.left.count)),
-        blocks_(ceil_divide(problem.left.count, rows_per_block_)),
-        spans_(problem.right.count > 0 ? ceil_divide(problem.right.count, kSpanColumns) : 1),
+        blocks_(ceil_divide(problem.left.count, kernel_.block_rows)),
+        spans_(problem.right.count > 0 ? ceil_divide(problem.right.count, kernel_.span_columns) : 1),
         left_info_(describe(problem.left)),
         right_info_(describe(problem.right)),
+        plans_(plan()),
         parameters_(allocate(
             gradient() ? p_.batches * blocks_ * p_.parameters * kernel_.scalar_bytes : 0)) {
-    const int64_t split_bytes = p_.batches * blocks_ * spans_ * partial_bytes();
-    if (p_.batches * blocks_ < threads && spans_ > 1 && split_bytes <= kSplitBytes) {
-      run_split(split_bytes);
-    } else {
-      run_blocks();
-    }
+    run();
     if (gradient() && p_.parameter_gradient)
       for (int64_t b = 0; b < p_.batches; ++b)
         kernel_.add_parameters(p_, b, blocks_, parameter_partials(b * blocks_));
   }
 
  private:
-  static int64_t rows_per_block(int64_t width, int64_t count) {
-    const int64_t fitting = kBlockScalars / (width > 0 ? width : 1);
-    const int64_t rows = fitting < count ? fitting : count;
-    return rows < 1 ? 1 : rows > kTileRows ? kTileRows : rows;
-  }
-
   int64_t grain(int64_t pairs) const {
     const int64_t work = pairs * (p_.features + 8);  // 8: what exp costs, in features
     return work > 0 ? ceil_divide(kGrainWork, work) : kGrainWork;
   }
 
   bool gradient() const { return p_.task == Task::gradient; }
-  int64_t partial_bytes() const { return rows_per_block_ * width_ * kernel_.scalar_bytes; }
+  int64_t partial_bytes() const { return kernel_.block_rows * width_ * kernel_.scalar_bytes; }
   void* parameter_partials(int64_t task) const {
     return at(parameters_, task * p_.parameters * kernel_.scalar_bytes);
   }
@@ -135,19 +132,33 @@ class Execution {
     return infos;
   }
 
-  Block block_of(int64_t task, int64_t span) const {
-    Block block;
-    block.batch = task / blocks_;
-    block.row_begin = task % blocks_ * rows_per_block_;
-    const int64_t rows_left = p_.left.count - block.row_begin;
-    block.rows = rows_left < rows_per_block_ ? rows_left : rows_per_block_;
-    block.column_begin = span * kSpanColumns;
-    const int64_t columns_left = p_.right.count - block.column_begin;
-    block.column_end =
-        block.column_begin + (columns_left < kSpanColumns ? columns_left : kSpanColumns);
-    block.left_info = info_of(left_info_, p_.left, block.batch);
-    block.right_info = info_of(right_info_, p_.right, block.batch);
-    return block;
+  Buffer plan() const {
+    if (kernel_.plan_bytes == 0) return Buffer(nullptr, &std::free);
+    Buffer plans = allocate(p_.batches * kernel_.plan_bytes);
+    for (int64_t b = 0; b < p_.batches; ++b)
+      kernel_.plan(p_, b, info_of(left_info_, p_.left, b), info_of(right_info_, p_.right, b),
+                   at(plans, b * kernel_.plan_bytes));
+    return plans;
+  }
+
+  // Item i is span i % spans_ of batch i / spans_.
+  Block span_of(int64_t item) const {
+    Block span;
+    span.batch = item / spans_;
+    span.column_begin = item % spans_ * kernel_.span_columns;
+    const int64_t left = p_.right.count - span.column_begin;
+    span.column_end = span.column_begin + (left < kernel_.span_columns ? left : kernel_.span_columns);
+    span.left_info = info_of(left_info_, p_.left, span.batch);
+    span.right_info = info_of(right_info_, p_.right, span.batch);
+    if (plans_) span.plan = at(plans_, span.batch * kernel_.plan_bytes);
+    return span;
+  }
+  Block block_of(int64_t item, int64_t block) const {
+    Block result = span_of(item);
+    result.row_begin = block * kernel_.block_rows;
+    const int64_t left = p_.left.count - result.row_begin;
+    result.rows = left < kernel_.block_rows ? left : kernel_.block_rows;
+    return result;
   }
   const void* info_of(const Buffer& infos, const Side& side, int64_t batch) const {
     if (!infos) return nullptr;
@@ -155,53 +166,128 @@ class Execution {
     return at(infos, described * side.count * kernel_.info_bytes);
   }
 
-  // Enough rows for every thread: a block walks all its spans.
-  void run_blocks() const {
-    parallel_(p_.batches * blocks_, grain(rows_per_block_ * p_.right.count),
-              [&](int64_t begin, int64_t end) {
-                void* workspace = thread_workspace(kernel_.workspace_bytes);
-                const Buffer total = allocate(partial_bytes());
-                const Buffer part = allocate(spans_ > 1 ? partial_bytes() : 0);
-                for (int64_t task = begin; task < end; ++task) {
-                  const Block first = block_of(task, 0);
-                  kernel_.run(p_, first, workspace, total.get());
-                  for (int64_t span = 1; span < spans_; ++span) {
-                    kernel_.run(p_, block_of(task, span), workspace, part.get());
-                    kernel_.merge(first.rows * width_, total.get(), part.get());
-                  }
-                  kernel_.store(p_, first, total.get(), parameter_partials(task));
-                }
-              });
+  int64_t span_panels() const {
+    const int64_t columns =
+        p_.right.count < kernel_.span_columns ? p_.right.count : kernel_.span_columns;
+    return kernel_.panel_bytes > 0 ? ceil_divide(columns, kernel_.panel_columns) : 0;
+  }
+  int64_t packed_bytes() const { return span_panels() * kernel_.panel_bytes; }
+
+  // Of a quantity with `bytes` each, how many a bound admits; at least `least`, at most `most`.
+  static int64_t admitted(int64_t bound, int64_t bytes, int64_t least, int64_t most) {
+    const int64_t fitting = bytes > 0 ? bound / bytes : most;
+    const int64_t number = fitting < least ? least : fitting;
+    return number < most ? number : most;
   }
 
-  // Few rows and many columns: spans are shared out, then merged in order.
-  void run_split(int64_t split_bytes) const {
-    const Buffer parts = allocate(split_bytes);
-    const auto part = [&](int64_t task, int64_t span) {
-      return at(parts, (task * spans_ + span) * partial_bytes());
-    };
-    parallel_(p_.batches * blocks_ * spans_, 1, [&](int64_t begin, int64_t end) {
-      void* workspace = thread_workspace(kernel_.workspace_bytes);
-      for (int64_t i = begin; i < end; ++i)
-        kernel_.run(p_, block_of(i / spans_, i % spans_), workspace, part(i / spans_, i % spans_));
+  void run() const {
+    const int64_t items = p_.batches * spans_;
+    const int64_t chunk = admitted(kPartialBytes / 2, partial_bytes(), 2 * threads_, blocks_);
+    const int64_t by_partials = admitted(kPartialBytes, chunk * partial_bytes(), 1, items);
+    const int64_t round = admitted(kPackedBytes, packed_bytes(), 1, by_partials);
+    const Buffer packed = allocate(round * packed_bytes());
+    const Buffer parts = allocate(round * chunk * partial_bytes());
+    const Buffer totals = allocate(round < items && spans_ > 1 ? chunk * partial_bytes() : 0);
+    for (int64_t block = 0; block < blocks_; block += chunk)
+      for (int64_t item = 0; item < items; item += round) {
+        const Round now{item, item + round < items ? item + round : items, block,
+                        block + chunk < blocks_ ? block + chunk : blocks_};
+        pack(now, packed);
+        run(now, packed, parts);
+        merge(now, parts, totals);
+      }
+  }
+
+  struct Round {
+    int64_t item_begin, item_end, block_begin, block_end;
+    int64_t items() const { return item_end - item_begin; }
+    int64_t blocks() const { return block_end - block_begin; }
+  };
+  char* part_of(const Round& now, const Buffer& parts, int64_t item, int64_t block) const {
+    return at(parts, ((item - now.item_begin) * now.blocks() + block - now.block_begin) *
+                         partial_bytes());
+  }
+  char* packed_of(const Round& now, const Buffer& packed, int64_t item) const {
+    return at(packed, (item - now.item_begin) * packed_bytes());
+  }
+
+  void pack(const Round& now, const Buffer& packed) const {
+    const int64_t panels = span_panels();
+    if (panels == 0) return;
+    parallel_(now.items() * panels, grain(kernel_.panel_columns), [&](int64_t begin, int64_t end) {
+      while (begin < end) {
+        const int64_t item = now.item_begin + begin / panels;
+        const Block span = span_of(item);
+        const int64_t here = ceil_divide(span.column_end - span.column_begin, kernel_.panel_columns);
+        const int64_t first = begin % panels;
+        const int64_t last = first + end - begin < panels ? first + end - begin : panels;
+        kernel_.pack(p_, span, first, last < here ? last : here, packed_of(now, packed, item));
+        begin += last - first;
+      }
     });
-    for (int64_t task = 0; task < p_.batches * blocks_; ++task) {
-      const Block block = block_of(task, 0);
-      for (int64_t span = 1; span < spans_; ++span)
-        kernel_.merge(block.rows * width_, part(task, 0), part(task, span));
-      kernel_.store(p_, block, part(task, 0), parameter_partials(task));
+  }
+
+  // A unit is one block and, if there are blocks enough for all threads, all of a batch's spans, so that
+  // what a block prepares serves them all.
+  void run(const Round& now, const Buffer& packed, const Buffer& parts) const {
+    const bool together = now.blocks() >= 4 * threads_;
+    const int64_t batch = now.item_begin / spans_;
+    const int64_t groups = together ? (now.item_end - 1) / spans_ - batch + 1 : now.items();
+    const auto group_begin = [&](int64_t group) {
+      const int64_t item = together ? (batch + group) * spans_ : now.item_begin + group;
+      return item < now.item_begin ? now.item_begin : item < now.item_end ? item : now.item_end;
+    };
+    const int64_t pairs = kernel_.block_rows * (p_.right.count < kernel_.span_columns
+                                                    ? p_.right.count
+                                                    : kernel_.span_columns);
+    parallel_(groups * now.blocks(), grain(pairs), [&](int64_t begin, int64_t end) {
+      void* workspace = thread_workspace(kernel_.workspace_bytes);
+      for (int64_t unit = begin; unit < end; ++unit) {
+        const int64_t group = unit / now.blocks();
+        const int64_t block = now.block_begin + unit % now.blocks();
+        for (int64_t item = group_begin(group); item < group_begin(group + 1); ++item) {
+          Block here = block_of(item, block);
+          here.packed = packed_of(now, packed, item);
+          if (kernel_.enter && item == group_begin(group)) kernel_.enter(p_, here, workspace);
+          kernel_.run(p_, here, workspace, part_of(now, parts, item, block));
+        }
+      }
+    });
+  }
+
+  // Folds each block's parts together in order; what a batch's later rounds will add to waits in totals.
+  void merge(const Round& now, const Buffer& parts, const Buffer& totals) const {
+    for (int64_t item = now.item_begin; item < now.item_end;) {
+      const int64_t batch = item / spans_;
+      const int64_t batch_end = (batch + 1) * spans_;
+      const int64_t end = batch_end < now.item_end ? batch_end : now.item_end;
+      const bool continued = item % spans_ > 0;
+      for (int64_t block = now.block_begin; block < now.block_end; ++block) {
+        const Block first = block_of(item, block);
+        char* waiting = at(totals, (block - now.block_begin) * partial_bytes());
+        char* total = continued ? waiting : part_of(now, parts, item, block);
+        for (int64_t i = continued ? item : item + 1; i < end; ++i)
+          kernel_.merge(first.rows * width_, total, part_of(now, parts, i, block));
+        if (end == batch_end) {
+          kernel_.store(p_, first, total, parameter_partials(batch * blocks_ + block));
+        } else if (total != waiting) {
+          std::memcpy(waiting, total, static_cast<size_t>(partial_bytes()));
+        }
+      }
+      item = end;
     }
   }
 
   const Problem& p_;
   const BlockKernel kernel_;
   const ParallelFor& parallel_;
+  const int64_t threads_;
   const int64_t width_;
-  const int64_t rows_per_block_;
   const int64_t blocks_;
   const int64_t spans_;
   const Buffer left_info_;
   const Buffer right_info_;
+  const Buffer plans_;
   const Buffer parameters_;
 };
 

@@ -18,25 +18,18 @@ struct SumTask {
   };
 
   static int64_t width(const Problem& p) { return p.parameters * p.columns; }
+  static int64_t block_rows(const Problem& p) { return rows_within(kTileRows, width(p)); }
+  static int64_t workspace_bytes(const Problem&) { return sizeof(Workspace); }
 
   static void run(const Problem& p, const Block& block, Workspace& ws, S* partial) {
     const Attachments<S> at{p, block.batch};
     for (int64_t i = 0; i < block.rows * width(p); ++i) partial[i] = S(0.0);
     Tile<V, Metric> tile(p, block, ws.tile);
-    const bool pairs = pairs_suffice(p, at);
     for_panels(block, [&](int64_t begin, int64_t count) {
-      if (!pairs) {
-        tile.compute(begin, count);
-      } else if constexpr (kHasPairs) {
-        tile.compute_pairs(begin, count);
-      }
+      tile.compute(begin, count);
       const int64_t vectors = tile.vectors();
       for (int64_t l = 0; l < p.parameters; ++l) {
-        if (!pairs) {
-          fill_kernel(p, block, at, tile, ws, l);
-        } else if constexpr (kHasPairs) {
-          fill_kernel_from_pairs(block, at, tile, ws, l);
-        }
+        fill_kernel(p, block, at, tile, ws, l);
         for (int64_t c0 = 0; c0 < p.columns; c0 += kValueColumns) {
           const int64_t columns = p.columns - c0 < kValueColumns ? p.columns - c0 : kValueColumns;
           for (int64_t c = 0; c < columns; ++c)
@@ -55,27 +48,10 @@ struct SumTask {
   static void merge(int64_t count, S* total, const S* part) { add_scalars(count, total, part); }
 
   static void store(const Problem& p, const Block& block, const S* total, S*) {
-    for (int64_t row = 0; row < block.rows; ++row)
-      for (int64_t l = 0; l < p.parameters; ++l)
-        for (int64_t c = 0; c < p.columns; ++c) {
-          const int64_t i = (block.batch * p.parameters + l) * p.left.count + block.row_begin + row;
-          store_result(p.out, p.dtype, i * p.columns + c,
-                       result_of(total[row * width(p) + l * p.columns + c]));
-        }
+    store_sums(p, block, total);
   }
 
  private:
-  static constexpr bool kHasPairs = kPairsPay && sizeof(V) == sizeof(Vec) && Kernel::has_log;
-
-  // float32 results need no more than pairs of floats. Sums beyond the range of float need no care while
-  // lambda stays within these bounds: above 1e38 exp(-lambda d) is 0, below 1e-38 it is 1.
-  static bool pairs_suffice(const Problem& p, const Attachments<S>& at) {
-    bool suffice = kHasPairs && p.dtype == DType::float32 && !p.left.shift && !p.right.shift;
-    for (int64_t l = 0; l < p.parameters; ++l)
-      suffice = suffice && primal(at.parameter(l)) > 1e-12 && primal(at.parameter(l)) < 1e12;
-    return suffice;
-  }
-
   static void fill_kernel(const Problem& p, const Block& block, const Attachments<S>& at,
                           Tile<V, Metric>& tile, Workspace& ws, int64_t l) {
     const V parameter = broadcast(at.parameter(l));
@@ -86,17 +62,6 @@ struct SumTask {
         ws.kernel[row * tile.vectors() + v] =
             Kernel::value(tile.distance(row, v), parameter, lift(shift + ws.shift[v], V{}));
     }
-  }
-
-  static void fill_kernel_from_pairs(const Block& block, const Attachments<S>& at,
-                                     Tile<V, Metric>& tile, Workspace& ws, int64_t l) {
-    const Vec value(at.parameter(l));
-    const FloatPair parameter(value, value);
-    for (int64_t row = 0; row < block.rows; ++row)
-      for (int64_t v = 0; v < tile.vectors(); v += 2) {
-        Vec* kernel = ws.kernel + row * tile.vectors() + v;
-        exp(Kernel::log_value(tile.distance_pair(row, v), parameter), kernel, kernel + 1);
-      }
   }
 
   // Two chains, so that the additions do not wait for each other.

@@ -3,6 +3,8 @@
 //
 // It turns one block of left rows and one span of right rows into a partial result per row:
 //   width(p)           scalars per row
+//   block_rows(p)      rows per block
+//   workspace_bytes(p) scratch memory of a thread
 //   run(...)           fills the partial
 //   merge(total, part) folds spans together, in their order
 //   store(...)         writes a block's results from its total
@@ -12,7 +14,23 @@
 
 SEMIDEEP_MATH_BEGIN
 
+constexpr int64_t kMostSpanColumns = 8192;
+constexpr int64_t kSpanBytes = int64_t{1} << 20;         // of packed right rows
+constexpr int64_t kBlockScalars = int64_t{1} << 19;      // of a block's partial results
 constexpr int64_t kValueColumns = 16;  // columns of values packed at a time
+
+// Columns of a span, given the size of a packed panel.
+inline int64_t span_columns(int64_t panel_bytes, int64_t panel_columns) {
+  const int64_t panels = kSpanBytes / panel_bytes;
+  const int64_t columns = (panels < 1 ? 1 : panels) * panel_columns;
+  return columns < kMostSpanColumns ? columns : kMostSpanColumns;
+}
+
+// Rows of a block, at most `most`, given the scalars of a row's partial result.
+inline int64_t rows_within(int64_t most, int64_t width) {
+  const int64_t rows = kBlockScalars / (width > 0 ? width : 1);
+  return rows < 1 ? 1 : rows < most ? rows : most;
+}
 
 SEMIDEEP_INLINE Vec lift(Vec v, const Vec&) { return v; }
 SEMIDEEP_INLINE Dual<Vec> lift(Vec v, const Dual<Vec>&) { return {v, Vec(0.0)}; }
@@ -73,6 +91,17 @@ inline void for_panels(const Block& block, F&& f) {
 template <class S>
 inline void add_scalars(int64_t count, S* total, const S* part) {
   for (int64_t i = 0; i < count; ++i) total[i] = total[i] + part[i];
+}
+
+// Writes the weighted sums of a block from its total, [row][l][c].
+template <class S>
+inline void store_sums(const Problem& p, const Block& block, const S* total) {
+  for (int64_t row = 0; row < block.rows; ++row)
+    for (int64_t l = 0; l < p.parameters; ++l)
+      for (int64_t c = 0; c < p.columns; ++c) {
+        const int64_t i = (block.batch * p.parameters + l) * p.left.count + block.row_begin + row;
+        store_result(p.out, p.dtype, i * p.columns + c, result_of(*total++));
+      }
 }
 
 SEMIDEEP_MATH_END

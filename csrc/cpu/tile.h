@@ -4,8 +4,7 @@
 // left features are broadcast. A register block of kRegisterRows x kRegisterVectors accumulates over the
 // features; distances then stand in the tile, in L2, for the tasks of task.h.
 //
-// Everything is taken to double when it is packed, and summed in double; distances for float32 results may then
-// go on as pairs of floats (float_pair.h). A pair's arithmetic depends on nothing but its two rows,
+// Everything is taken to double when it is packed, and computed in double. A pair's arithmetic depends on nothing but its two rows,
 // and a row's reduction over the right rows on nothing but their order: results are the same bits for any
 // split of the rows over threads, tasks or calls.
 #pragma once
@@ -15,7 +14,7 @@
 #include "core/kernels.h"
 #include "core/problem.h"
 #include "cpu/backend.h"
-#include "cpu/float_pair.h"
+#include "cpu/vec.h"
 
 SEMIDEEP_MATH_BEGIN
 
@@ -91,7 +90,6 @@ class Tile {
     alignas(64) V panel[kTileVectors * kTileFeatures];  // [vector][feature]
     alignas(64) V distances[kTileRows * kTileVectors];  // [row][vector]
     alignas(64) V column_stats[kTileVectors];
-    alignas(64) FloatPair column_stat_pairs[kTileVectors / 2];
     S block[kTileRows * kTileFeatures];  // [row][feature]
   };
 
@@ -115,29 +113,6 @@ class Tile {
       }
     }
   }
-
-  // The same as pairs of floats, for distance_pair().
-  void compute_pairs(int64_t begin, int64_t count) {
-    compute_sums(begin, count);
-    for (int64_t v = 0; v < vectors_; v += 2)
-      storage_.column_stat_pairs[v / 2] = FloatPair(column_stat(v), column_stat(v + 1));
-
-    const Vec features(static_cast<double>(problem_.features));
-    const FloatPair feature_pair(features, features);
-    for (int64_t row = 0; row < block_.rows; ++row) {
-      const Vec stat = row_stat(row);
-      const FloatPair stat_pair(stat, stat);
-      for (int64_t v = 0; v < vectors_; v += 2) {
-        const FloatPair sum(distance(row, v), distance(row, v + 1));
-        const FloatPair stats = storage_.column_stat_pairs[v / 2];
-        const FloatPair d = problem_.features == 0
-                                ? FloatPair(0.0)
-                                : Metric::distance(sum, stat_pair, stats, feature_pair);
-        store_pair(&distance(row, v), d);
-      }
-    }
-  }
-  FloatPair distance_pair(int64_t row, int64_t v) { return load_pair(&distance(row, v)); }
 
   // Even, so that vectors can be taken two at a time.
   int64_t vectors() const { return vectors_; }

@@ -9,6 +9,8 @@
 // GCC bug 105593: its own AVX-512 header trips its own warning.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "core/dual.h"
@@ -55,6 +57,8 @@ SEMIDEEP_INLINE Vec fma(Vec a, Vec b, Vec c) {
   return Vec::Native(_mm512_fmadd_pd(a.v, b.v, c.v));
 #elif defined(__FMA__)
   return Vec::Native(_mm256_fmadd_pd(a.v, b.v, c.v));
+#elif defined(__aarch64__)
+  return Vec::Native(vfmaq_f64(c.v, a.v, b.v));
 #else
   return a.v * b.v + c.v;
 #endif
@@ -67,6 +71,8 @@ SEMIDEEP_INLINE Vec sqrt(Vec a) {
   return Vec::Native(_mm256_sqrt_pd(a.v));
 #elif defined(__x86_64__)
   return Vec::Native(_mm_sqrt_pd(a.v));
+#elif defined(__aarch64__)
+  return Vec::Native(vsqrtq_f64(a.v));
 #else
   for (int lane = 0; lane < kLanes; ++lane) a.v[lane] = ::sqrt(a.v[lane]);
   return a;
