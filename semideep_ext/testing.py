@@ -36,8 +36,10 @@ DTYPES = tuple(TOLERANCES)
 _on_cuda = torch._C._dispatch_has_kernel_for_dispatch_key("semideep_ext::kernel_matmul", "CUDA")
 DEVICES = ("cpu", "cuda") if _on_cuda and torch.cuda.is_available() else ("cpu",)
 
-# Around vector widths, register blocks and tiles of 64 rows by 128 columns by 128 features.
-TILE_EDGES = (1, 63, 64, 65, 127, 128, 129)
+# Around groups of 6 rows, panels of 32 columns, and tiles of 64 and 96 rows and of 128 columns.
+TILE_EDGES = (1, 6, 7, 32, 33, 64, 65, 96, 97, 128, 129)
+# Around vector widths, the 8 features up to which rows are subtracted, steps of 16, slices of 128.
+FEATURE_EDGES = (1, 3, 8, 9, 16, 17, 32, 33, 127, 128, 129, 257)
 
 # By the first words of a metric's `domain`, so that a new metric gets data that suits it.
 _SAMPLERS: dict[str, Callable[[tuple[int, int], torch.Generator], Tensor]] = {
@@ -56,15 +58,16 @@ def random_rows(metric: str, n: int, d: int, dtype: torch.dtype, g: torch.Genera
     raise ValueError(f"no sampler for the domain {domain!r}: add one to _SAMPLERS in {__name__}")
 
 
-def adversarial_rows(dtype: torch.dtype) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return x (7, 5) and y (9, 5) for each way that careless arithmetic goes wrong."""
+def adversarial_rows(dtype: torch.dtype, d: int = 5) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return x (7, d) and y (9, d) for each way that careless arithmetic goes wrong."""
     g = torch.Generator().manual_seed(20250514)
-    x, y = (torch.randn((n, 5), generator=g, dtype=torch.float64) for n in (7, 9))
+    x, y = (torch.randn((n, d), generator=g, dtype=torch.float64) for n in (7, 9))
     huge = 1e200 if dtype == torch.float64 else 1e37
     subnormal = torch.finfo(dtype).tiny / 64
     copies = torch.cat([x, x[:2]])
-    nearly_1 = 1 + 8 * torch.finfo(dtype).eps * torch.randn((9, 5), generator=g)
-    long = torch.tensor([1e8, 1, 1, 1, 1])
+    nearly_1 = 1 + 8 * torch.finfo(dtype).eps * torch.randn((9, d), generator=g)
+    long = torch.cat([torch.tensor([1e8]), torch.ones(d - 1)])
+    centers = 1e3 * torch.randn((3, d), generator=g, dtype=torch.float64)
     cases = {
         "offset": (1e6 + 1e-3 * x, 1e6 + 1e-3 * y),
         "huge": (huge * x, huge * y),
@@ -73,6 +76,7 @@ def adversarial_rows(dtype: torch.dtype) -> dict[str, tuple[Tensor, Tensor]]:
         "duplicates": (x, copies),
         "near duplicates": (x, copies * nearly_1),
         "one long feature": (x * long, y * long),
+        "clusters": (x + centers[[0, 1, 2, 0, 1, 2, 0]], y + centers[[0, 1, 2] * 3]),
         "zero rows": (torch.cat([x[:5], 0 * x[5:]]), torch.cat([0 * y[:3], y[3:]])),
     }
     return {name: (a.to(dtype), b.to(dtype)) for name, (a, b) in cases.items()}
@@ -83,9 +87,15 @@ def _length(rows: np.ndarray) -> np.ndarray:
 
 
 def _cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    lengths = _length(x) * _length(y)
-    cos = (x * y).sum(-1) / np.where(lengths == 0, 1, lengths)  # a zero row is at distance 1 of all
-    return np.clip(1 - cos, 0, 2)
+    """1 - cos as half the squared chord: even long double loses 1 - cos of nearly parallel rows."""
+
+    def unit(rows: np.ndarray) -> np.ndarray:
+        length = _length(rows)[..., None]
+        return rows / np.where(length == 0, 1, length)
+
+    chord = _length(unit(x) - unit(y))
+    zero = (_length(x) == 0) | (_length(y) == 0)  # a zero row is at distance 1 of all
+    return np.where(zero, 1, np.minimum(chord * chord / 2, 2))
 
 
 # Of one row (1, D) and many (M, D) in long double, whose range holds the square of any double.

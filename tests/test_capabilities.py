@@ -51,8 +51,7 @@ def test_an_unknown_name_is_an_error_that_tells_the_choices(run_python):
     assert done.returncode != 0
     assert (
         "SEMIDEEP_CPU_CAPABILITY='sse9' is unknown: set it to default, avx2, avx512 or "
-        "avx512_vpopcntdq, or unset it"
-        in done.stderr
+        "avx512_vpopcntdq, or unset it" in done.stderr
     )
 
 

@@ -5,7 +5,7 @@ import torch
 
 from semideep_ext import distance_weights, kernel_matmul
 from semideep_ext.metrics import METRICS
-from semideep_ext.testing import DTYPES, random_rows
+from semideep_ext.testing import DTYPES, TOLERANCES, random_rows
 
 each_metric = pytest.mark.parametrize("metric", METRICS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -85,9 +85,16 @@ def test_a_batch_gives_the_bits_of_its_parts(metric, dtype, generator):
 
 @each_dtype
 @each_metric
-def test_several_lambdas_give_the_bits_of_each(metric, dtype, generator):
+def test_several_lambdas_give_what_each_gives(metric, dtype, generator):
     x, y = (random_rows(metric, n, 4, dtype, generator) for n in (70, 9000))
     lambdas = torch.tensor([0.1, 0.8, 3.0, 50.0], dtype=torch.float64)
     for log in (False, True):
-        each = [distance_weights(x, y, metric, float(value), log=log) for value in lambdas]
-        assert torch.equal(distance_weights(x, y, metric, lambdas, log=log), torch.stack(each))
+        each = torch.stack(
+            [distance_weights(x, y, metric, float(value), log=log) for value in lambdas]
+        )
+        together = distance_weights(x, y, metric, lambdas, log=log)
+        if dtype == torch.float64 or log:
+            assert torch.equal(together, each)
+        else:  # which distances floats are good enough for depends on all lambdas of a call
+            tolerance = TOLERANCES[dtype].forward * (1 + 50)
+            torch.testing.assert_close(together, each, rtol=tolerance, atol=1e-37)

@@ -101,7 +101,11 @@ def test_torch_and_python_meet_in_no_file_and_kernels_reach_neither():
 def test_the_registry_is_the_list_in_the_header(header, listed, registry):
     text = (CSRC / "core" / header).read_text()
     structs = re.search(rf"using {listed} = TypeList<([^>]*)>;", text)[1].replace(",", " ").split()
-    names = dict(re.findall(r'struct (\w+) \{.*?name = "(\w+)"', text, re.DOTALL))
+    names = dict(
+        re.findall(
+            r'struct (\w+) (?:: AnyMetric )?\{\s+static constexpr const char\* name = "(\w+)"', text
+        )
+    )
     assert [names[struct] for struct in structs] == list(registry)
     assert set(names) == set(structs), "a struct is not in the list"
 

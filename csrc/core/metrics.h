@@ -7,6 +7,7 @@
 //   accumulate   folds one feature of one pair of prepared rows into the pair's sum
 //   distance     the distance from that sum, the two rows' stats and the number of features
 //   gradient     the factor c in  dd/dx_k = c (x_k - y_k)  on prepared rows (differentiable metrics)
+// and, where kernels of its kind are to be used (AnyMetric has the defaults),
 //   rescale      whether a sum that left the range of double is taken again on rescaled differences
 //   counts       which features the sum counts, if it counts any
 //   power        if the sum is sum_k (x_k - y_k)^2: the p in d = constant * sum^p, else 0
@@ -22,13 +23,19 @@ enum class Counts {
   both      // x_k != 0 and y_k != 0; the distance is one quotient of whole numbers
 };
 
-struct Euclidean {
+// What a metric need not say: it then has kernels all the same, in double for every dtype.
+struct AnyMetric {
+  static constexpr bool rescale = false;
+  static constexpr Counts counts = Counts::none;
+  static constexpr double power = 0.0;
+};
+
+struct Euclidean : AnyMetric {
   static constexpr const char* name = "euclidean";
   static constexpr const char* formula = "sqrt(sum_k (x_k - y_k)^2)";
   static constexpr const char* domain = "real values";
   static constexpr bool differentiable = true;
   static constexpr bool rescale = true;
-  static constexpr Counts counts = Counts::none;
   static constexpr double power = 0.5;
   using Row = RawRow;
 
@@ -48,13 +55,11 @@ struct Euclidean {
   }
 };
 
-struct SqEuclidean {
+struct SqEuclidean : AnyMetric {
   static constexpr const char* name = "sqeuclidean";
   static constexpr const char* formula = "sum_k (x_k - y_k)^2";
   static constexpr const char* domain = "real values";
   static constexpr bool differentiable = true;
-  static constexpr bool rescale = false;
-  static constexpr Counts counts = Counts::none;
   static constexpr double power = 1.0;
   using Row = RawRow;
 
@@ -74,13 +79,11 @@ struct SqEuclidean {
 
 // On rows of length one, 1 - <u, v> = |u - v|^2 / 2: the right-hand side is never negative, exactly 0 for
 // equal rows, and keeps full relative accuracy where the left-hand side cancels.
-struct Cosine {
+struct Cosine : AnyMetric {
   static constexpr const char* name = "cosine";
   static constexpr const char* formula = "1 - <x, y> / (|x| |y|); 1 if x or y is zero";
   static constexpr const char* domain = "real values, compared by direction";
   static constexpr bool differentiable = true;
-  static constexpr bool rescale = false;
-  static constexpr Counts counts = Counts::none;
   static constexpr double power = 1.0;
   using Row = UnitRow;
 
@@ -100,14 +103,12 @@ struct Cosine {
   }
 };
 
-struct Hamming {
+struct Hamming : AnyMetric {
   static constexpr const char* name = "hamming";
   static constexpr const char* formula = "(1/D) sum_k [x_k != y_k]";
   static constexpr const char* domain = "categories: values are equal or not";
   static constexpr bool differentiable = false;
-  static constexpr bool rescale = false;
   static constexpr Counts counts = Counts::unequal;
-  static constexpr double power = 0.0;
   using Row = CategoryRow;
 
   template <class V>
@@ -120,15 +121,13 @@ struct Hamming {
   }
 };
 
-struct Jaccard {
+struct Jaccard : AnyMetric {
   static constexpr const char* name = "jaccard";
   static constexpr const char* formula =
       "1 - sum_k [x_k != 0 and y_k != 0] / sum_k [x_k != 0 or y_k != 0]; 0 if both are zero";
   static constexpr const char* domain = "sets: a value is zero or not";
   static constexpr bool differentiable = false;
-  static constexpr bool rescale = false;
   static constexpr Counts counts = Counts::both;
-  static constexpr double power = 0.0;
   using Row = SupportRow;
 
   template <class V>

@@ -83,23 +83,13 @@ struct UnitRow {
   static constexpr bool has_info = true;
   template <class S, class Load>
   static SEMIDEEP_INLINE RowInfo<S> describe(const Load& load, int64_t features) {
-    double largest = 0.0;
-    for (int64_t k = 0; k < features; ++k) {
-      const double magnitude = ::fabs(static_cast<double>(primal(load(k))));
-      largest = magnitude > largest ? magnitude : largest;
-    }
+    const double largest = largest_magnitude<S>(load, features);
     // A row of NaN has no magnitude above 0 either: the norm below, not `largest`, tells it apart.
     const S scale(power_of_two_below(largest));
-    // In blocks, so that the rounding error does not grow with the number of features.
     S sum(0.0);
-    for (int64_t first = 0; first < features; first += 128) {
-      S part(0.0);
-      for (int64_t k = first; k < features && k < first + 128; ++k) {
-        const S value = load(k) * scale;
-        part = fma(value, value, part);
-      }
-      sum = sum + part;
-    }
+    for (int64_t first = 0; first < features; first += kBlock)
+      sum =
+          sum + squares(load, scale, first, first + kBlock < features ? first + kBlock : features);
     if (sum == S(0.0)) return {S(1.0), S(1.0), S(features == 0 ? 1.0 : 0.0)};
     const S norm = sqrt(sum);
     return {scale, S(1.0) / norm, S(1.0) + S(0.0) * norm};
@@ -115,6 +105,43 @@ struct UnitRow {
   }
 
  private:
+  // In blocks, so that the rounding error does not grow with the number of features, and in ways, so that the
+  // additions do not wait for each other.
+  static constexpr int64_t kBlock = 128;
+  static constexpr int kWays = 8;
+
+  template <class S, class Load>
+  static SEMIDEEP_INLINE double largest_magnitude(const Load& load, int64_t features) {
+    double largest[kWays] = {};
+    const auto see = [&](int64_t k, int way) {
+      const double magnitude = ::fabs(static_cast<double>(primal(load(k))));
+      largest[way] = magnitude > largest[way] ? magnitude : largest[way];
+    };
+    int64_t k = 0;
+    for (; k + kWays <= features; k += kWays)
+      for (int way = 0; way < kWays; ++way) see(k + way, way);
+    for (; k < features; ++k) see(k, 0);
+    for (int way = 1; way < kWays; ++way)
+      largest[0] = largest[way] > largest[0] ? largest[way] : largest[0];
+    return largest[0];
+  }
+
+  template <class S, class Load>
+  static SEMIDEEP_INLINE S squares(const Load& load, S scale, int64_t begin, int64_t end) {
+    S parts[kWays] = {S(0.0), S(0.0), S(0.0), S(0.0), S(0.0), S(0.0), S(0.0), S(0.0)};
+    const auto add = [&](int64_t k, int way) {
+      const S value = load(k) * scale;
+      parts[way] = fma(value, value, parts[way]);
+    };
+    int64_t k = begin;
+    for (; k + kWays <= end; k += kWays)
+      for (int way = 0; way < kWays; ++way) add(k + way, way);
+    for (; k < end; ++k) add(k, 0);
+    for (int width = kWays / 2; width > 0; width /= 2)
+      for (int way = 0; way < width; ++way) parts[way] = parts[way] + parts[way + width];
+    return parts[0];
+  }
+
   static SEMIDEEP_INLINE double power_of_two_below(double largest) {
     if (!(largest > 0.0 && largest <= 1.7976931348623157e308)) return 1.0;
     int exponent;

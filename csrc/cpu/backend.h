@@ -30,9 +30,9 @@ struct BlockKernel {
   int64_t block_rows = 0;
   int64_t span_columns = 0;
   int64_t workspace_bytes = 0;
-  int64_t plan_bytes = 0;        // per batch: what is decided from all rows before any is packed
-  int64_t panel_columns = 0;     // right rows are packed for all blocks in panels of so many columns;
-  int64_t panel_bytes = 0;       // 0: each run() packs what it needs
+  int64_t plan_bytes = 0;     // per batch: what is decided from all rows before any is packed
+  int64_t panel_columns = 0;  // right rows are packed for all blocks in panels of so many columns;
+  int64_t panel_bytes = 0;    // 0: each run() packs what it needs
   int64_t (*width)(const Problem&) = nullptr;
   void (*describe)(const Problem&, const Side&, int64_t batch, int64_t begin, int64_t end,
                    void* info) = nullptr;

@@ -23,8 +23,9 @@ Capability requested_capability() {
           name(best) + "': set that, or unset the variable");
     return capability;
   }
-  throw std::runtime_error(std::string("SEMIDEEP_CPU_CAPABILITY='") + asked +
-                           "' is unknown: set it to default, avx2, avx512 or avx512_vpopcntdq, or unset it");
+  throw std::runtime_error(
+      std::string("SEMIDEEP_CPU_CAPABILITY='") + asked +
+      "' is unknown: set it to default, avx2, avx512 or avx512_vpopcntdq, or unset it");
 }
 
 }  // namespace

@@ -9,8 +9,8 @@ SEMIDEEP_MATH_BEGIN
 struct Whole : FloatPair {
   Whole() = default;
   SEMIDEEP_INLINE Whole(FloatVec h) : FloatPair(h, FloatVec(0.0f)) {}  // NOLINT: implicit
-  SEMIDEEP_INLINE Whole(double constant) : FloatPair(constant) {}     // NOLINT: implicit
-  SEMIDEEP_INLINE Whole(FloatPair pair) : FloatPair(pair) {}          // NOLINT: implicit
+  SEMIDEEP_INLINE Whole(double constant) : FloatPair(constant) {}      // NOLINT: implicit
+  SEMIDEEP_INLINE Whole(FloatPair pair) : FloatPair(pair) {}           // NOLINT: implicit
 };
 SEMIDEEP_INLINE Whole operator+(Whole a, Whole b) { return a.hi + b.hi; }
 SEMIDEEP_INLINE Whole operator-(Whole a, Whole b) { return a.hi - b.hi; }
@@ -84,10 +84,9 @@ struct CountSumTask {
   static constexpr bool kFloat = sizeof(T) == sizeof(float);
   static constexpr int64_t kFlushPanels = 16;
   static constexpr int64_t kMostSums = 16;
-  static constexpr double kLargestValue = 1 << 20;
-  static constexpr int64_t kMostFeatures = kFloat && Metric::counts == Counts::unequal
-                                               ? DigitTables::kMostFeatures
-                                               : int64_t{1} << 24;
+  static constexpr float kLargestValue = 1 << 20;
+  static constexpr int64_t kMostFeatures =
+      kFloat && Metric::counts == Counts::unequal ? DigitTables::kMostFeatures : int64_t{1} << 24;
   static constexpr bool kTables = kFloat && Metric::counts == Counts::unequal;
 
   struct Workspace {
@@ -111,7 +110,9 @@ struct CountSumTask {
   }
   static int64_t block_rows(const Problem& p) {
     const int64_t groups = kBlockFloats / group_words(p);
-    return groups * kGroupRows > kFloatRows ? kFloatRows : groups < 1 ? kGroupRows : groups * kGroupRows;
+    return groups * kGroupRows > kFloatRows ? kFloatRows
+           : groups < 1                     ? kGroupRows
+                                            : groups * kGroupRows;
   }
   static int64_t workspace_bytes(const Problem& p) {
     return static_cast<int64_t>(sizeof(Workspace)) +
@@ -213,8 +214,8 @@ struct CountSumTask {
       if constexpr (kTables) {
         const int digits = DigitTables::digits_of(p.features);
         for (int64_t l = 0; l < p.parameters; ++l)
-          add(p, ws.tables[l].kernel(digits, count[0]), ws.tables[l].kernel(digits, count[1]), values,
-              sums);
+          add(p, ws.tables[l].kernel(digits, count[0]), ws.tables[l].kernel(digits, count[1]),
+              values, sums);
       } else if constexpr (kFloat) {
         const Whole stat(FloatVec(ws.stats[row + r]));
         const Whole features(static_cast<double>(p.features));
@@ -238,9 +239,9 @@ struct CountSumTask {
                  fma(second, FloatVec::load(values + kFloatLanes), *sum));
   }
 
-  static SEMIDEEP_INLINE void add_doubles(const Problem& p, const Block& block, const WordVec* count,
-                                          Vec stat, const float* stats, const double* values,
-                                          FloatVec* sums) {
+  static SEMIDEEP_INLINE void add_doubles(const Problem& p, const Block& block,
+                                          const WordVec* count, Vec stat, const float* stats,
+                                          const double* values, FloatVec* sums) {
     const Vec features(static_cast<double>(p.features));
     Vec d[4];
     for (int c = 0; c < 2; ++c) {

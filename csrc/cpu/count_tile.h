@@ -14,7 +14,8 @@ enum class Code : int32_t { bits, bytes, floats, doubles };
 
 // What is found out about each row before any is coded.
 struct CountInfo {
-  float stat;      // as Metric::Row says: of sets how many features are not 0, else 0; NaN if one is NaN
+  float
+      stat;  // as Metric::Row says: of sets how many features are not 0, else 0; NaN if one is NaN
   uint32_t needs;  // bit c: Code c will not do for this row
 };
 // What follows from all rows of a batch.
@@ -71,9 +72,9 @@ inline int64_t words_of(Code code, int64_t features) {
 SEMIDEEP_INLINE uint32_t nonzero_bits(const float* from) {
   const __m512 zero = _mm512_setzero_ps();
   const uint32_t low = _mm512_cmp_ps_mask(_mm512_loadu_ps(from), zero, _CMP_NEQ_UQ);
-  return low | static_cast<uint32_t>(
-                   _mm512_cmp_ps_mask(_mm512_loadu_ps(from + 16), zero, _CMP_NEQ_UQ))
-                   << 16;
+  return low |
+         static_cast<uint32_t>(_mm512_cmp_ps_mask(_mm512_loadu_ps(from + 16), zero, _CMP_NEQ_UQ))
+             << 16;
 }
 #endif
 // Bit k: whether from[k] is not 0, of 32.
@@ -142,7 +143,7 @@ struct CountLayout {
   int64_t stats, values, panel;
 
   CountLayout(const Problem& p, Counts counts) {
-    stats = kPanelColumns * words_of(counts == Counts::both        ? Code::bits
+    stats = kPanelColumns * words_of(counts == Counts::both       ? Code::bits
                                      : sizeof(T) == sizeof(float) ? Code::floats
                                                                   : Code::doubles,
                                      p.features);

@@ -36,10 +36,14 @@ SEMIDEEP_INLINE FloatPair operator*(FloatPair a, FloatPair b) {
   const FloatVec error = fma(a.hi, b.hi, -product);
   return {product, fma(a.hi, b.lo, fma(a.lo, b.hi, error))};
 }
-// The quotient by a rough reciprocal, and what it lacks by the same.
+// A quotient good to 2^-14 or better, and what it lacks by the same reciprocal.
 SEMIDEEP_INLINE FloatPair operator/(FloatPair a, FloatPair b) {
   const FloatVec reciprocal = rough_reciprocal(b.hi);
+#if defined(__AVX512F__)
   const FloatVec quotient = a.hi * reciprocal;
+#else
+  const FloatVec quotient = a.hi.v / b.hi.v;
+#endif
   const FloatVec rest = fma(-quotient, b.hi, a.hi) + fma(-quotient, b.lo, a.lo);
   return {quotient, rest * reciprocal};
 }
@@ -91,5 +95,7 @@ SEMIDEEP_INLINE FloatVec scaled_exp2(FloatPair x) {
   return p * FloatVec((FloatVec::Native)((exponent + (127 + kKernelExponent)) << 23));
 #endif
 }
+// Kernels below the least float are 0.
+SEMIDEEP_INLINE FloatVec unscaled(FloatVec scaled) { return scaled * FloatVec(0x1p-64f); }
 
 SEMIDEEP_MATH_END

@@ -13,7 +13,7 @@ struct FloatSumTask {
   // Kernels are added up in float for this many panels, then in double.
   static constexpr int64_t kFlushPanels = 16;
   static constexpr int64_t kMostSums = 16;
-  static constexpr double kLargestValue = 1 << 20;
+  static constexpr float kLargestValue = 1 << 20;
 
   struct Workspace {
     typename FloatTile<Metric>::Storage tile;
@@ -39,16 +39,19 @@ struct FloatSumTask {
   static void run(const Problem& p, const Block& block, Workspace& ws, S* partial) {
     const int64_t sums = width(p);
     for (int64_t i = 0; i < block.rows * sums; ++i) partial[i] = 0.0;
-    for (int64_t l = 0; l < p.parameters; ++l) ws.parameters[l] = bits_parameter<Kernel>(p, block, l);
+    for (int64_t l = 0; l < p.parameters; ++l)
+      ws.parameters[l] = bits_parameter<Kernel>(p, block, l);
     FloatTile<Metric> tile(p, block, ws.tile, rows_of(ws));
     for (int64_t begin = 0; begin < tile.panels(); begin += kFlushPanels) {
-      const int64_t end = begin + kFlushPanels < tile.panels() ? begin + kFlushPanels : tile.panels();
+      const int64_t end =
+          begin + kFlushPanels < tile.panels() ? begin + kFlushPanels : tile.panels();
       for (int64_t i = 0; i < block.rows * sums; ++i) ws.sums[i] = FloatVec(0.0f);
       if (sums == 1) {
         tile.for_distances(begin, end, OneSum{ws.parameters[0], tile.layout().values, ws.sums});
       } else {
-        tile.for_distances(begin, end, ManySums{p.parameters, p.columns, ws.parameters,
-                                                tile.layout().values, ws.sums});
+        tile.for_distances(
+            begin, end,
+            ManySums{p.parameters, p.columns, ws.parameters, tile.layout().values, ws.sums});
       }
       for (int64_t i = 0; i < block.rows * sums; ++i)
         partial[i] += sum_lanes(ws.sums[i]) * kUnscale;
@@ -66,7 +69,8 @@ struct FloatSumTask {
     int64_t values;
     FloatVec* sums;
 
-    SEMIDEEP_INLINE void operator()(int64_t row, const float* panel, const FloatPair (&d)[2]) const {
+    SEMIDEEP_INLINE void operator()(int64_t row, const float* panel,
+                                    const FloatPair (&d)[2]) const {
       const FloatVec first = scaled_exp2(Kernel::log_value(d[0], parameter));
       const FloatVec second = scaled_exp2(Kernel::log_value(d[1], parameter));
       add(first, second, panel + values, sums + row);
@@ -78,7 +82,8 @@ struct FloatSumTask {
     int64_t values;
     FloatVec* sums;
 
-    SEMIDEEP_INLINE void operator()(int64_t row, const float* panel, const FloatPair (&d)[2]) const {
+    SEMIDEEP_INLINE void operator()(int64_t row, const float* panel,
+                                    const FloatPair (&d)[2]) const {
       const float* v = panel + values;
       FloatVec* sum = sums + row * parameters * columns;
       for (int64_t l = 0; l < parameters; ++l) {
@@ -90,7 +95,8 @@ struct FloatSumTask {
   };
   static SEMIDEEP_INLINE void add(FloatVec first, FloatVec second, const float* values,
                                   FloatVec* sum) {
-    *sum = fma(first, FloatVec::load(values), fma(second, FloatVec::load(values + kFloatLanes), *sum));
+    *sum =
+        fma(first, FloatVec::load(values), fma(second, FloatVec::load(values + kFloatLanes), *sum));
   }
   static float* rows_of(Workspace& ws) { return reinterpret_cast<float*>(&ws + 1); }
 };

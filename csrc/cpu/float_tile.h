@@ -11,18 +11,9 @@
 // exp(-lambda d), because the sum is small against the norms, its distance is taken again in double.
 #pragma once
 
-#include "cpu/float_pair.h"
-#include "cpu/task.h"
+#include "cpu/float_rows.h"
 
 SEMIDEEP_MATH_BEGIN
-
-constexpr int64_t kDirectFeatures = 8;
-constexpr int kGroupRows = 6;  // with two vectors of columns: 12 sums, enough for the latency of 2 units
-constexpr int64_t kPanelColumns = 2 * kFloatLanes;
-constexpr int64_t kStepFeatures = 16;
-constexpr int64_t kSliceFeatures = 128;  // of one panel: 16 KiB, half of L1
-constexpr int64_t kFloatRows = 16 * kGroupRows;
-constexpr int64_t kBlockFloats = int64_t{1} << 18;
 
 // Beyond these the arithmetic of float could leave its range where exp(-lambda d) still matters.
 constexpr double kLeastLambda = 1e-12, kLargestLambda = 1e6, kLargestRatio = 1e3;
@@ -35,144 +26,10 @@ constexpr float kCareBits = 21.0f * kLog2E;
 // Below this cosine distance the rounding of unit rows exceeds a relative error of the tolerance.
 constexpr float kRoundedDistance = 0.05f;
 constexpr float kLeastCareBits = 0.01f;  // so that equal rows are recognised under any lambda
-constexpr float kReachBits = 1e4f;  // exp(-lambda d) is 0 from here on
+constexpr float kReachBits = 1e4f;       // exp(-lambda d) is 0 from here on
 // Differences of at most 8 features, their squares and the root are off by at most 8 roundings in all, and by
 // far less than half of that in practice.
 constexpr float kDirectCareBits = 6.0f * kLog2E;
-
-// Where things stand in a packed panel of columns, in floats.
-struct FloatLayout {
-  int64_t features, sums;
-  bool products;
-  int64_t norms, rests, values, panel;  // norms: 16 bits each, then what they lack
-
-  explicit FloatLayout(const Problem& p, bool prepared)
-      : features(p.features),
-        sums(p.parameters * p.columns),
-        products(p.features > kDirectFeatures) {
-    norms = features * kPanelColumns;
-    // Prepared rows are not floats: when they are subtracted, what the floats lack is kept too.
-    rests = norms + (products ? 2 * kPanelColumns : 0);
-    values = rests + (!products && prepared ? features * kPanelColumns : 0);
-    panel = values + sums * kPanelColumns;
-  }
-};
-
-inline int64_t panels_of(int64_t columns) { return (columns + kPanelColumns - 1) / kPanelColumns; }
-
-SEMIDEEP_INLINE Vec load_wide(const float* from) {
-#if defined(__AVX512F__)
-  return Vec::Native(_mm512_cvtps_pd(_mm256_loadu_ps(from)));
-#elif defined(__AVX2__)
-  return Vec::Native(_mm256_cvtps_pd(_mm_loadu_ps(from)));
-#else
-  Vec wide;
-  for (int lane = 0; lane < kLanes; ++lane) wide.v[lane] = from[lane];
-  return wide;
-#endif
-}
-
-// A norm as two floats. The first has 16 bits, so that the sum of two is exact unless one is negligible.
-struct SplitNorm {
-  float hi, lo;
-  SplitNorm() = default;
-  explicit SplitNorm(double norm) {
-    hi = static_cast<float>(norm);
-    uint32_t bits;
-    __builtin_memcpy(&bits, &hi, sizeof bits);
-    bits &= 0xffffff00u;
-    __builtin_memcpy(&hi, &bits, sizeof bits);
-    lo = static_cast<float>(norm - hi);
-    if (norm != norm) hi = lo = NAN;
-  }
-};
-
-template <class Metric>
-class FloatRows {
- public:
-  FloatRows(const Problem& p, const Side& side, int64_t batch, const void* infos)
-      : p_(p), side_(side), batch_(batch), infos_(static_cast<const RowInfo<double>*>(infos)) {}
-
-  const float* raw(int64_t at) const {
-    return static_cast<const float*>(side_.rows) + batch_ * side_.rows_batch_stride +
-           at * side_.rows_row_stride;
-  }
-  RowInfo<double> info(int64_t at) const {
-    if constexpr (Metric::Row::has_info) {
-      return infos_[at];
-    } else {
-      return {1.0, 1.0, 0.0};
-    }
-  }
-
-  // A row whose distances no sum of squares gives (cosine's zero row) is packed as NaN, which no comparison
-  // trusts: its distances are then taken one by one.
-  static bool is_ordinary(const RowInfo<double>& facts) {
-    return !Metric::Row::has_info || facts.stat == 1.0;
-  }
-
-  // Calls store(k, value, rest) with each prepared and translated feature in [begin, end), as a float and what
-  // that lacks, and returns the sum of their squares: were it that of the floats alone, all of what a dominant
-  // feature loses would be missing in the distance.
-  template <class Store>
-  double pack(int64_t at, int64_t begin, int64_t end, const float* center, Store&& store) const {
-    const float* row = raw(at);
-    RowInfo<double> facts = info(at);
-    if (!is_ordinary(facts)) facts.scale = NAN;
-    double squares = 0.0;
-    for (int64_t k = begin; k < end; ++k) {
-      const double exact =
-          Metric::Row::prepare(static_cast<double>(row[k]), facts) - (center ? center[k] : 0.0f);
-      const float value = static_cast<float>(exact);
-      squares += exact * exact;
-      store(k, value, static_cast<float>(exact - value));
-    }
-    return squares;
-  }
-  // The squared norm of a row, or NaN, which no comparison trusts, where products of floats cannot stand for it.
-  static SplitNorm norm(double squares) {
-    return SplitNorm(squares == 0.0 || (squares > 1e-30 && squares < 1e36) ? squares : NAN);
-  }
-
- private:
-  const Problem& p_;
-  const Side& side_;
-  const int64_t batch_;
-  const RowInfo<double>* infos_;
-};
-
-// A vector near the middle of y, the mean of a few of its rows; and behind it the share that the largest feature
-// has in their variance.
-template <class Metric>
-void find_center(const Problem& p, int64_t batch, const void* infos, float* center) {
-  constexpr int64_t kSamples = 64;
-  const FloatRows<Metric> rows(p, p.right, batch, infos);
-  const int64_t samples = p.right.count < kSamples ? p.right.count : kSamples;
-  for (int64_t k = 0; k < p.features; ++k) center[k] = 0.0f;
-  for (int64_t s = 0; s < samples; ++s) {
-    const int64_t at = s * p.right.count / samples;
-    const float* row = rows.raw(at);
-    const RowInfo<double> facts = rows.info(at);
-    for (int64_t k = 0; k < p.features; ++k)
-      center[k] += static_cast<float>(Metric::Row::prepare(static_cast<double>(row[k]), facts));
-  }
-  for (int64_t k = 0; k < p.features; ++k) {
-    const float mean = center[k] / static_cast<float>(samples);
-    center[k] = mean - mean == 0.0f ? mean : 0.0f;  // not of infinities or NaN
-  }
-  double largest = 0.0, sum = 0.0;
-  for (int64_t k = 0; k < p.features; ++k) {
-    double squares = 0.0;
-    for (int64_t s = 0; s < samples; ++s) {
-      const int64_t at = s * p.right.count / samples;
-      const double value = Metric::Row::prepare(static_cast<double>(rows.raw(at)[k]), rows.info(at));
-      squares += (value - center[k]) * (value - center[k]);
-    }
-    sum += squares;
-    largest = squares > largest ? squares : largest;
-  }
-  center[p.features] = sum > 0.0 ? static_cast<float>(largest / sum) : 0.0f;
-}
 
 inline bool lambdas_in_range(const Problem& p) {
   for (int64_t b = 0; b < p.batches; ++b) {
@@ -190,19 +47,22 @@ inline bool lambdas_in_range(const Problem& p) {
 
 // Whether floats answer a problem to the promised accuracy.
 inline bool suits_floats(const Problem& p) {
-  return kHasFma && p.dtype == DType::float32 && !p.left.shift && !p.right.shift && p.features > 0 &&
-         p.right.count > 0 && lambdas_in_range(p);
+  return kHasFma && p.dtype == DType::float32 && !p.left.shift && !p.right.shift &&
+         p.features > 0 && p.right.count > 0 && lambdas_in_range(p);
 }
 
-inline bool values_at_most(const Problem& p, const Side& side, double bound) {
-  for (int64_t b = 0; b < (side.values_batch_stride == 0 ? 1 : p.batches); ++b)
-    for (int64_t l = 0; l < (side.values_parameter_stride == 0 ? 1 : p.parameters); ++l) {
+// Whether no value of a side exceeds the bound; strides of 0 repeat what was seen.
+inline bool values_at_most(const Problem& p, const Side& side, float bound) {
+  const auto distinct = [](int64_t stride, int64_t count) {
+    return stride == 0 && count > 1 ? int64_t{1} : count;
+  };
+  for (int64_t b = 0; b < distinct(side.values_batch_stride, p.batches); ++b)
+    for (int64_t l = 0; l < distinct(side.values_parameter_stride, p.parameters); ++l) {
       const float* values = static_cast<const float*>(side.values) + b * side.values_batch_stride +
                             l * side.values_parameter_stride;
-      for (int64_t i = 0; i < (side.values_row_stride == 0 ? 1 : side.count); ++i)
+      for (int64_t i = 0; i < distinct(side.values_row_stride, side.count); ++i)
         for (int64_t c = 0; c < p.columns; ++c)
-          if (!(::fabsf(values[i * side.values_row_stride + c]) <= static_cast<float>(bound)))
-            return false;
+          if (!(::fabsf(values[i * side.values_row_stride + c]) <= bound)) return false;
     }
   return true;
 }
@@ -217,72 +77,20 @@ FloatPair bits_parameter(const Problem& p, const Block& block, int64_t l) {
 constexpr double kUnscale = 1.0 / static_cast<double>(uint64_t{1} << (kKernelExponent / 2)) /
                             static_cast<double>(uint64_t{1} << (kKernelExponent / 2));
 
-// Packs panels [begin, end) of the columns of a span.
-template <class Metric>
-void pack_float_panels(const Problem& p, const Block& span, int64_t begin, int64_t end,
-                       float* packed) {
-  const FloatLayout at(p, Metric::Row::has_info);
-  const FloatRows<Metric> rows(p, p.right, span.batch, span.right_info);
-  const Attachments<double> attached{p, span.batch};
-  const float* center = at.products ? static_cast<const float*>(span.plan) : nullptr;
-  for (int64_t panel = begin; panel < end; ++panel) {
-    float* to = packed + panel * at.panel;
-    for (int64_t lane = 0; lane < kPanelColumns; ++lane) {
-      // Lanes past the end repeat the last row, with the value 0.
-      const int64_t asked = span.column_begin + panel * kPanelColumns + lane;
-      const bool is_column = asked < span.column_end;
-      const int64_t column = is_column ? asked : span.column_end - 1;
-      const double squares = rows.pack(
-          column, 0, p.features, center, [&](int64_t k, float value, float rest) {
-            to[k * kPanelColumns + lane] = value;
-            if (at.values > at.rests) to[at.rests + k * kPanelColumns + lane] = rest;
-          });
-      if (at.products) {
-        const SplitNorm norm = rows.norm(squares);
-        to[at.norms + lane] = norm.hi;
-        to[at.norms + kPanelColumns + lane] = norm.lo;
-      }
-      for (int64_t l = 0; l < p.parameters; ++l)
-        for (int64_t c = 0; c < p.columns; ++c)
-          to[at.values + (l * p.columns + c) * kPanelColumns + lane] =
-              is_column ? static_cast<float>(attached.value(p.right, l, column, c)) : 0.0f;
-    }
-  }
-}
-
-// Rows of a block, with the last group filled up.
-inline int64_t padded(int64_t rows) { return (rows + kGroupRows - 1) / kGroupRows * kGroupRows; }
-
-// A range of features that is worked on at a time. Left rows stand as [slice][group][feature][row of group].
-struct Slice {
-  int64_t begin = 0, end, features, length;
-
-  explicit Slice(int64_t d) : features(d) {
-    const int64_t slices = (d + kSliceFeatures - 1) / kSliceFeatures;
-    length = end = (d + slices - 1) / slices;
-  }
-  bool exists() const { return begin < features; }
-  void next() {
-    begin = end;
-    end = end + length < features ? end + length : features;
-  }
-  int64_t of_row(int64_t row, int64_t rows) const {
-    return begin * padded(rows) + row / kGroupRows * kGroupRows * (end - begin) + row % kGroupRows;
-  }
-};
-
 // Distances between a block of left rows and the packed columns of a span.
 template <class Metric>
 class FloatTile {
  public:
   struct Storage {
     alignas(64) FloatVec sums[kFloatRows * 2];  // unfinished, of one panel
-    SplitNorm norms[kFloatRows];  // of the left rows
+    SplitNorm norms[kFloatRows];                // of the left rows
     double exact[kFloatRows * kDirectFeatures];
   };
   static int64_t block_rows(const Problem& p) {
     const int64_t groups = kBlockFloats / (p.features * kGroupRows);
-    return groups < 1 ? kGroupRows : groups * kGroupRows < kFloatRows ? groups * kGroupRows : kFloatRows;
+    return groups < 1                         ? kGroupRows
+           : groups * kGroupRows < kFloatRows ? groups * kGroupRows
+                                              : kFloatRows;
   }
   static int64_t block_bytes(const Problem& p) {
     return block_rows(p) * p.features * static_cast<int64_t>(sizeof(float));
@@ -292,21 +100,28 @@ class FloatTile {
     const FloatRows<Metric> left(p, p.left, block.batch, block.left_info);
     const bool products = p.features > kDirectFeatures;
     const float* center = products ? static_cast<const float*>(block.plan) : nullptr;
-    for (int64_t row = 0; row < padded(block.rows); ++row) {
-      // A group's missing rows repeat the last one.
-      const int64_t at = block.row_begin + (row < block.rows ? row : block.rows - 1);
-      double squares = 0.0;
-      for (Slice slice(p.features); slice.exists(); slice.next()) {
-        float* to = rows + slice.of_row(row, block.rows);
-        squares += left.pack(at, slice.begin, slice.end, center,
-                             [&](int64_t k, float value, float rest) {
-                               to[(k - slice.begin) * kGroupRows] = value;
-                               if (!products)
-                                 storage.exact[row * kDirectFeatures + k] =
-                                     static_cast<double>(value) + rest;
-                             });
-      }
-      storage.norms[row] = left.norm(squares);
+    alignas(64) float values[kGroupRows * kChunkFeatures], rests[kGroupRows * kChunkFeatures];
+    for (int64_t row = 0; row < padded(block.rows); row += kGroupRows) {
+      double squares[kGroupRows] = {};
+      for (Slice slice(p.features); slice.exists(); slice.next())
+        for (int64_t k = slice.begin; k < slice.end; k += kChunkFeatures) {
+          const int64_t stop = k + kChunkFeatures < slice.end ? k + kChunkFeatures : slice.end;
+          for (int r = 0; r < kGroupRows; ++r) {
+            // A group's missing rows repeat the last one.
+            const int64_t at = block.row_begin + (row + r < block.rows ? row + r : block.rows - 1);
+            float* value = values + r * kChunkFeatures;
+            float* rest = rests + r * kChunkFeatures;
+            squares[r] += left.load(at, left.trusted_info(at), k, stop, center, value, rest);
+            if (!products)
+              for (int64_t i = 0; i < p.features; ++i)
+                storage.exact[(row + r) * kDirectFeatures + i] =
+                    static_cast<double>(value[i]) + rest[i];
+          }
+          transpose(values, kGroupRows, stop - k,
+                    rows + slice.of_row(row, block.rows) + (k - slice.begin) * kGroupRows,
+                    kGroupRows);
+        }
+      for (int r = 0; r < kGroupRows; ++r) storage.norms[row + r] = left.norm(squares[r]);
     }
   }
 
@@ -348,7 +163,38 @@ class FloatTile {
 
   const FloatLayout& layout() const { return layout_; }
   const float* panel(int64_t i) const { return packed_ + i * layout_.panel; }
+  const float* left_row(int64_t at) const { return left_.raw(at); }
+  const float* right_row(int64_t at) const { return right_.raw(at); }
+  double left_stat(int64_t row) const { return left_.info(block_.row_begin + row).stat; }
+  FloatVec right_stats(const float* panel, int c) const {
+    if constexpr (Metric::Row::has_info) {
+      return FloatVec::load(panel + layout_.stats + c * kFloatLanes);
+    } else {
+      return FloatVec(0.0f);
+    }
+  }
   int64_t panels() const { return panels_of(block_.column_end - block_.column_begin); }
+  // In double, from the rows as they were given.
+  double exact_distance(int64_t at, int64_t column) const {
+    const float* x = left_.raw(at);
+    const float* y = right_.raw(column);
+    const RowInfo<double> of_x = left_.info(at), of_y = right_.info(column);
+    const auto wide = [](const RowInfo<double>& info) {
+      return RowInfo<Vec>{Vec(info.scale), Vec(info.inverse_norm), Vec(info.stat)};
+    };
+    const RowInfo<Vec> wide_x = wide(of_x), wide_y = wide(of_y);
+    Vec lanes(0.0);
+    int64_t k = 0;
+    for (; k + kLanes <= p_.features; k += kLanes)
+      lanes = Metric::accumulate(lanes, Metric::Row::prepare(load_wide(x + k), wide_x),
+                                 Metric::Row::prepare(load_wide(y + k), wide_y));
+    double sum = sum_lanes(lanes);
+    for (; k < p_.features; ++k)
+      sum = Metric::accumulate(sum, Metric::Row::prepare(static_cast<double>(x[k]), of_x),
+                               Metric::Row::prepare(static_cast<double>(y[k]), of_y));
+    return Metric::distance(sum, of_x.stat, of_y.stat, static_cast<double>(p_.features));
+  }
+
   // Calls f(row, panel, distances) once for each row and each panel in [begin, end), panels in order.
   template <class F>
   void for_distances(int64_t begin, int64_t end, F f) {
@@ -482,8 +328,8 @@ class FloatTile {
     if (!layout_.products) {
       const FloatPair again = distance(squares_in_double(row, panel, c), p_.features);
       const FloatVec d = distances.hi;
-      distances = select(d > FloatVec(care_),
-                         select(FloatVec(beyond_care_) > d, again, distances), distances);
+      distances = select(d > FloatVec(care_), select(FloatVec(beyond_care_) > d, again, distances),
+                         distances);
       doubtful &= lanes_above(distances.hi, FloatVec(INFINITY));  // NaN
     }
     float hi[kFloatLanes], lo[kFloatLanes];
@@ -519,26 +365,6 @@ class FloatTile {
     return FloatPair(first, second);
   }
 
-  double exact_distance(int64_t at, int64_t column) const {
-    const float* x = left_.raw(at);
-    const float* y = right_.raw(column);
-    const RowInfo<double> of_x = left_.info(at), of_y = right_.info(column);
-    const auto wide = [](const RowInfo<double>& info) {
-      return RowInfo<Vec>{Vec(info.scale), Vec(info.inverse_norm), Vec(info.stat)};
-    };
-    const RowInfo<Vec> wide_x = wide(of_x), wide_y = wide(of_y);
-    Vec lanes(0.0);
-    int64_t k = 0;
-    for (; k + kLanes <= p_.features; k += kLanes)
-      lanes = Metric::accumulate(lanes, Metric::Row::prepare(load_wide(x + k), wide_x),
-                                 Metric::Row::prepare(load_wide(y + k), wide_y));
-    double sum = sum_lanes(lanes);
-    for (; k < p_.features; ++k)
-      sum = Metric::accumulate(sum, Metric::Row::prepare(static_cast<double>(x[k]), of_x),
-                               Metric::Row::prepare(static_cast<double>(y[k]), of_y));
-    return Metric::distance(sum, of_x.stat, of_y.stat, static_cast<double>(p_.features));
-  }
-
   const Problem& p_;
   const Block& block_;
   const FloatLayout layout_;
@@ -547,8 +373,8 @@ class FloatTile {
   float* rows_;
   const FloatRows<Metric> left_, right_;
   float least_bits_ = 0.0f, largest_bits_ = 0.0f;
-  float care_, beyond_care_;  // the distances between which differences are taken in double
-  float reach_;  // of sums: beyond it no kernel differs from 0
+  float care_, beyond_care_;     // the distances between which differences are taken in double
+  float reach_;                  // of sums: beyond it no kernel differs from 0
   float by_norms_, by_product_;  // errors per bit of exponent, in units of the tolerance
 };
 

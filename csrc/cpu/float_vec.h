@@ -82,6 +82,13 @@ SEMIDEEP_INLINE FloatVec rough_reciprocal(FloatVec a) {
 #endif
 }
 
+// Good to the last bit or two; no number where b is 0.
+SEMIDEEP_INLINE FloatVec operator/(FloatVec a, FloatVec b) {
+  const FloatVec reciprocal = rough_reciprocal(b);
+  const FloatVec quotient = a * reciprocal;
+  return fma(fma(-quotient, b, a), reciprocal, quotient);
+}
+
 // The larger and the smaller of a bound and a value; a NaN value stays NaN.
 SEMIDEEP_INLINE FloatVec at_least(float bound, FloatVec a) {
 #if defined(__AVX512F__)

@@ -2,8 +2,8 @@
 // standard-library template may be used here or in what this file includes: the linker could pick the copy
 // compiled for a newer instruction set for code that must run on an older machine.
 #include "cpu/count_sum_task.h"
+#include "cpu/float_gradient_task.h"
 #include "cpu/float_sum_task.h"
-#include "cpu/gradient_task.h"
 #include "cpu/log_sum_task.h"
 #include "cpu/sum_task.h"
 
@@ -73,7 +73,8 @@ BlockKernel float_kernel(const Problem& p) {
   kernel.panel_columns = kPanelColumns;
   kernel.panel_bytes = layout.panel * static_cast<int64_t>(sizeof(float));
   kernel.span_columns = span_columns(kernel.panel_bytes, kPanelColumns);
-  kernel.plan_bytes = layout.products ? (p.features + 1) * static_cast<int64_t>(sizeof(float)) : 0;
+  const bool center = layout.products || Metric::Row::has_info;
+  kernel.plan_bytes = center ? (p.features + 1) * static_cast<int64_t>(sizeof(float)) : 0;
   kernel.plan = [](const Problem& p, int64_t batch, const void*, const void* right, void* plan) {
     find_center<Metric>(p, batch, right, static_cast<float*>(plan));
   };
@@ -91,8 +92,8 @@ template <class T, class Element, class Metric>
 BlockKernel count_kernel(const Problem& p) {
   BlockKernel kernel = common_kernel<T, Vec, Metric>(p);
   kernel.info_bytes = sizeof(CountInfo);
-  kernel.describe = [](const Problem& p, const Side& side, int64_t batch, int64_t begin, int64_t end,
-                       void* infos) {
+  kernel.describe = [](const Problem& p, const Side& side, int64_t batch, int64_t begin,
+                       int64_t end, void* infos) {
     for (int64_t at = begin; at < end; ++at)
       static_cast<CountInfo*>(infos)[at] = describe_count(
           count_row<Element>(side, batch, at), p.features, Metric::counts == Counts::both);
@@ -141,6 +142,10 @@ bool find_task(const Problem& p, [[maybe_unused]] bool has_vpopcnt, BlockKernel*
   if constexpr (kHasFma && sizeof(V) == sizeof(Vec) && Metric::power > 0.0 && Kernel::has_log) {
     if (p.task == Task::sum && FloatSumTask<Metric, Kernel>::suits(p)) {
       *found = float_kernel<FloatSumTask<Metric, Kernel>, Metric>(p);
+      return true;
+    }
+    if (p.task == Task::gradient && FloatGradientTask<Metric, Kernel>::suits(p)) {
+      *found = float_kernel<FloatGradientTask<Metric, Kernel>, Metric>(p);
       return true;
     }
   }

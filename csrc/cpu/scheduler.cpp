@@ -86,7 +86,8 @@ class Execution {
         threads_(threads),
         width_(kernel_.width(problem)),
         blocks_(ceil_divide(problem.left.count, kernel_.block_rows)),
-        spans_(problem.right.count > 0 ? ceil_divide(problem.right.count, kernel_.span_columns) : 1),
+        spans_(problem.right.count > 0 ? ceil_divide(problem.right.count, kernel_.span_columns)
+                                       : 1),
         left_info_(describe(problem.left)),
         right_info_(describe(problem.right)),
         plans_(plan()),
@@ -147,7 +148,8 @@ class Execution {
     span.batch = item / spans_;
     span.column_begin = item % spans_ * kernel_.span_columns;
     const int64_t left = p_.right.count - span.column_begin;
-    span.column_end = span.column_begin + (left < kernel_.span_columns ? left : kernel_.span_columns);
+    span.column_end =
+        span.column_begin + (left < kernel_.span_columns ? left : kernel_.span_columns);
     span.left_info = info_of(left_info_, p_.left, span.batch);
     span.right_info = info_of(right_info_, p_.right, span.batch);
     if (plans_) span.plan = at(plans_, span.batch * kernel_.plan_bytes);
@@ -204,8 +206,8 @@ class Execution {
     int64_t blocks() const { return block_end - block_begin; }
   };
   char* part_of(const Round& now, const Buffer& parts, int64_t item, int64_t block) const {
-    return at(parts, ((item - now.item_begin) * now.blocks() + block - now.block_begin) *
-                         partial_bytes());
+    return at(parts,
+              ((item - now.item_begin) * now.blocks() + block - now.block_begin) * partial_bytes());
   }
   char* packed_of(const Round& now, const Buffer& packed, int64_t item) const {
     return at(packed, (item - now.item_begin) * packed_bytes());
@@ -218,7 +220,8 @@ class Execution {
       while (begin < end) {
         const int64_t item = now.item_begin + begin / panels;
         const Block span = span_of(item);
-        const int64_t here = ceil_divide(span.column_end - span.column_begin, kernel_.panel_columns);
+        const int64_t here =
+            ceil_divide(span.column_end - span.column_begin, kernel_.panel_columns);
         const int64_t first = begin % panels;
         const int64_t last = first + end - begin < panels ? first + end - begin : panels;
         kernel_.pack(p_, span, first, last < here ? last : here, packed_of(now, packed, item));
@@ -237,9 +240,9 @@ class Execution {
       const int64_t item = together ? (batch + group) * spans_ : now.item_begin + group;
       return item < now.item_begin ? now.item_begin : item < now.item_end ? item : now.item_end;
     };
-    const int64_t pairs = kernel_.block_rows * (p_.right.count < kernel_.span_columns
-                                                    ? p_.right.count
-                                                    : kernel_.span_columns);
+    const int64_t pairs =
+        kernel_.block_rows *
+        (p_.right.count < kernel_.span_columns ? p_.right.count : kernel_.span_columns);
     parallel_(groups * now.blocks(), grain(pairs), [&](int64_t begin, int64_t end) {
       void* workspace = thread_workspace(kernel_.workspace_bytes);
       for (int64_t unit = begin; unit < end; ++unit) {

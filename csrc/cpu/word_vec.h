@@ -56,9 +56,9 @@ SEMIDEEP_INLINE WordVec add_nonzero(WordVec count, WordVec a) {
 // count + 1 in bytes where a == b.
 SEMIDEEP_INLINE WordVec add_equal_bytes(WordVec count, WordVec a, WordVec b) {
 #if defined(__AVX512BW__)
-  return (WordVec::Native)_mm512_mask_add_epi8(
-      (__m512i)count.v, _mm512_cmpeq_epi8_mask((__m512i)a.v, (__m512i)b.v), (__m512i)count.v,
-      _mm512_set1_epi8(1));
+  return (WordVec::Native)_mm512_mask_add_epi8((__m512i)count.v,
+                                               _mm512_cmpeq_epi8_mask((__m512i)a.v, (__m512i)b.v),
+                                               (__m512i)count.v, _mm512_set1_epi8(1));
 #else
   return WordVec((WordVec::Bytes)(count.bytes() - (WordVec::Bytes)(a.bytes() == b.bytes())));
 #endif
@@ -89,8 +89,8 @@ SEMIDEEP_INLINE WordVec count_bits_of_bytes(WordVec a) {
   return (WordVec::Native)_mm512_add_epi8(_mm512_shuffle_epi8(table, (__m512i)first.v),
                                           _mm512_shuffle_epi8(table, (__m512i)second.v));
 #elif defined(__AVX2__)
-  const __m256i table = _mm256_broadcastsi128_si256(
-      _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+  const __m256i table =
+      _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
   return (WordVec::Native)_mm256_add_epi8(_mm256_shuffle_epi8(table, (__m256i)first.v),
                                           _mm256_shuffle_epi8(table, (__m256i)second.v));
 #else
@@ -144,7 +144,8 @@ struct CountUnequalWords {
 // Of doubles, two words each.
 struct CountUnequalPairs {
   static constexpr int kSteps = 0;
-  static SEMIDEEP_INLINE WordVec step(WordVec count, WordVec x0, WordVec y0, WordVec x1, WordVec y1) {
+  static SEMIDEEP_INLINE WordVec step(WordVec count, WordVec x0, WordVec y0, WordVec x1,
+                                      WordVec y1) {
     return add_nonzero(count, (x0 ^ y0) | (x1 ^ y1));
   }
 };
