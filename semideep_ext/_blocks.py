@@ -32,7 +32,7 @@ def weighted_sum(
             f"a callable metric takes (N, D) and (M, D) rows without batch dimensions: "
             f"{describe('x', x)} and {describe('y', y)}; loop over the batch"
         )
-    rows = max(1, _BLOCK_ELEMENTS // (y.shape[0] * parameter.shape[0]))
+    rows = max(1, _BLOCK_ELEMENTS // (y.shape[0] * parameter.shape[1]))
 
     def block_sum(block: Tensor) -> Tensor:
         # As the compiled ops do: half types would lose precision that the caller did not give away.
@@ -41,7 +41,7 @@ def weighted_sum(
 
     def full_precision_sum(block: Tensor) -> Tensor:
         d = _distances(metric, block, y).unsqueeze(0)
-        p = parameter.to(d.dtype)[:, None, None]
+        p = parameter.to(d.dtype)[0, :, None, None]
         if kernel == "inverse":
             out = (1.0 / (d + p)) @ v
             return out.log() if log else out

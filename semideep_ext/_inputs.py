@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.forward_ad import unpack_dual
 
 ArrayLike = Any  # torch.Tensor, numpy.ndarray, pandas.DataFrame or a nested sequence of numbers
 
@@ -138,17 +137,21 @@ def to_tensor(name: str, value: ArrayLike) -> Tensor:
         )
     if value.dtype.is_complex:
         raise ValueError(f"{name} must be real, got {value.dtype}; pass real and imaginary parts")
-    if not torch.compiler.is_compiling() and unpack_dual(value).tangent is not None:
-        raise RuntimeError(
-            f"{name} carries a forward-mode tangent, which the ops would lose: use reverse mode, "
-            "torch.autograd.grad or backward()"
-        )
     return value
 
 
 def to_rows(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bool]:
     """Both sets of rows as tensors that go together, and whether results go back to numpy."""
-    back_to_numpy = not (isinstance(x, Tensor) or isinstance(y, Tensor))
+    tensors = isinstance(x, Tensor), isinstance(y, Tensor)
+    if not all(tensors):
+        x, y = _from_arrays(x, y, metric)
+    x, y = _leave_autocast(to_tensor("x", x)), _leave_autocast(to_tensor("y", y))
+    _check_rows(x, y)
+    return x, y, not any(tensors)
+
+
+def _from_arrays(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[ArrayLike, ArrayLike]:
+    """Rows as numeric arrays of one dtype; a tensor among them as it is."""
     check_columns("y", column_names(y), "x", column_names(x))
     pair = [x, y]
     arrays = {i: to_numpy("xy"[i], v) for i, v in enumerate(pair) if not isinstance(v, Tensor)}
@@ -161,10 +164,7 @@ def to_rows(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bo
     if len(arrays) == 2 and all(array.dtype.kind in "biuf" for array in arrays.values()):
         common = np.result_type(*arrays.values())
         arrays = {i: array.astype(common, copy=False) for i, array in arrays.items()}
-    pair = [to_tensor("xy"[i], arrays.get(i, value)) for i, value in enumerate(pair)]
-    x, y = (_leave_autocast(tensor) for tensor in pair)
-    _check_rows(x, y)
-    return x, y, back_to_numpy
+    return arrays.get(0, x), arrays.get(1, y)
 
 
 def _leave_autocast(tensor: Tensor) -> Tensor:
@@ -218,7 +218,7 @@ def _rank_large_integers(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def to_parameter(value: Any, name: str, like: Tensor) -> tuple[Tensor, bool]:
-    """Return `lambda_` or `eps` as a (L,) float64 tensor, and whether it was a scalar."""
+    """Return `lambda_` or `eps` as a (1, L) float64 tensor, and whether it was a scalar."""
     if isinstance(value, Tensor):
         if value.dim() > 1 or value.dtype.is_complex:
             raise ValueError(
@@ -229,7 +229,7 @@ def to_parameter(value: Any, name: str, like: Tensor) -> tuple[Tensor, bool]:
             raise ValueError(f"{name} must hold at least one value; {describe(name, value)}")
         if holds(~(torch.isfinite(parameter) & (parameter > 0)).all()):
             raise ValueError(f"{name} must be finite and > 0, got {value.tolist()}")
-        return parameter.reshape(-1), value.dim() == 0
+        return parameter.reshape(1, -1), value.dim() == 0
     if isinstance(value, str):
         raise ValueError(f"{name} must be a number or a tensor, got {value!r}")
     if isinstance(value, (list, tuple, np.ndarray)):
@@ -240,18 +240,15 @@ def to_parameter(value: Any, name: str, like: Tensor) -> tuple[Tensor, bool]:
         raise ValueError(f"{name} must be a number or a tensor, got {value!r}") from None
     if not 0 < number < math.inf:
         raise ValueError(f"{name} must be finite and > 0, got {value!r}")
-    return torch.full((1,), number, dtype=torch.float64, device=like.device), True
+    return torch.full((1, 1), number, dtype=torch.float64, device=like.device), True
 
 
-def to_y_weight(y_weight: ArrayLike | None, y: Tensor) -> tuple[Tensor, Tensor | int]:
+def to_y_weight(y_weight: ArrayLike, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return weights of the rows of y, (..., M, 1), and their sum, to divide the result by.
 
     Dividing at the end keeps a mean of ones exactly 1.
     """
     m = y.shape[-2]
-    if y_weight is None:
-        dtype = torch.float64 if y.dtype == torch.float64 else torch.float32
-        return y.new_full((1, 1), 1.0, dtype=dtype).expand(m, 1), m
     weight = to_tensor("y_weight", y_weight)
     if weight.dim() < 1 or weight.shape[-1] != m:
         raise ValueError(
@@ -285,19 +282,13 @@ class BatchShape:
         self.size = math.prod(self.shape)
 
     def fold(self, tensor: Tensor, kept: int) -> Tensor:
-        """(..., *kept dimensions) -> (B, *kept dimensions)."""
-        rest = tensor.shape[tensor.dim() - kept :]
+        """(..., *kept dimensions) -> (B, *kept dimensions); B = 1 without a batch."""
         if not self.shape:
             return tensor.unsqueeze(0)
+        rest = tensor.shape[tensor.dim() - kept :]
         if tensor.dim() == kept:
             return tensor.expand(self.size, *rest)  # one stride of 0, no copy
         return tensor.expand(*self.shape, *rest).reshape(self.size, *rest)
-
-    def unfold(self, tensor: Tensor) -> Tensor:
-        """(B, ...) -> (*batch, ...)."""
-        if not self.shape:
-            return tensor.squeeze(0)
-        return tensor.reshape(*self.shape, *tensor.shape[1:])
 
 
 _jaccard_warned = False

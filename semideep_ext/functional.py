@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
-from semideep_ext import _blocks, _ops  # noqa: F401  (loading _ops registers the ops)
+from semideep_ext import _blocks, _derivatives, _ops  # noqa: F401  (_derivatives adds to _ops)
 from semideep_ext._inputs import (
     ArrayLike,
     BatchShape,
@@ -88,6 +89,8 @@ def distance_weights(
     Differentiable, twice, in x, y, y_weight and lambda_ for euclidean, sqeuclidean and cosine; in
     y_weight and lambda_ for hamming and jaccard. The relative error of gradients under log=True
     grows as 1e-16 lambda d, beyond their dtype's precision only where lambda d is in the millions.
+    The derivatives of torch.func, and forward mode, work too, but not inside torch.compile, nor
+    torch.func.grad, vjp and jacrev with a callable metric.
 
     Results have the same bits for any number of threads and any split of x into calls, on one
     instruction set.
@@ -109,8 +112,8 @@ def distance_weights(
     tensor([1.0000, 0.0067])
     """
     x, y, to_numpy = to_rows(x, y, metric)
-    weight, total = to_y_weight(y_weight, y)
-    out = _weighted_sum(x, y, weight, metric, lambda_, kernel, eps, log, total).squeeze(-1)
+    weight, total = (None, None) if y_weight is None else to_y_weight(y_weight, y)
+    out = _weighted_sum(x, y, weight, True, metric, lambda_, kernel, eps, log, total)
     return _as_array(out) if to_numpy else out
 
 
@@ -176,9 +179,9 @@ def kernel_matmul(
         )
     if v.device != x.device:
         raise ValueError(f"v must be on the device of x, {x.device}; {describe('v', v)}")
-    columns = v.unsqueeze(-1) if v.dim() == 1 else v
-    out = _weighted_sum(x, y, columns, metric, lambda_, kernel, eps, log=False)
-    out = out.squeeze(-1) if v.dim() == 1 else out
+    vector = v.dim() == 1
+    columns = v.unsqueeze(-1) if vector else v
+    out = _weighted_sum(x, y, columns, vector, metric, lambda_, kernel, eps, log=False)
     return _as_array(out) if to_numpy else out
 
 
@@ -194,69 +197,82 @@ def _as_array(out: Tensor) -> np.ndarray:
 def _weighted_sum(
     x: Tensor,
     y: Tensor,
-    v: Tensor,
+    v: Tensor | None,
+    vector: bool,
     metric: Any,
     lambda_: Any,
     kernel: str,
     eps: Any,
     log: bool,
-    total: Tensor | int | None = None,
+    total: Tensor | None = None,
 ) -> Tensor:
-    """Sum k(d) v over y; divide by total, if given; or take the log of that.
+    """Sum k(d) v over y and divide by total; without v, the mean of k(d); or the log of that.
 
-    (..., N, C), or (..., L, N, C) where the parameter has L values.
+    (..., N, C), or (..., L, N, C) where the parameter has L values; without the C for a vector v.
     """
     has_log = check_kernel(kernel).has_log
     if not callable(metric):
         _check_differentiable(metric, x, y)
     x, y, result_dtype = to_compute_dtype(x, y, metric)
-    v = v.to(x.dtype)
+    v = v if v is None else v.to(x.dtype)
     parameter, scalar = to_parameter(lambda_, "lambda_", x)
     if kernel == "inverse":
-        levels = parameter.numel()
+        levels = parameter.shape[1]
         parameter, single = to_parameter(eps, "eps", x)
         if not single:
             raise ValueError(f"eps must be one number or a 0-d tensor; {describe('eps', eps)}")
-        parameter = parameter.expand(levels)
+        parameter = parameter.expand(1, levels)
+    batch = torch.Size()
     if callable(metric):
+        if v is None:  # a mean; the blocks know sums only
+            v = y.new_ones((y.shape[-2], 1))
+            total = v.sum(dtype=torch.float64)
         out = _blocks.weighted_sum(x, y, v, metric, parameter, kernel, log)
     else:
         if metric == "jaccard":
             warn_if_jaccard_loses(x, y)
-        out = _fused_sum(x, y, v, metric, parameter, kernel, log and has_log)
+        out, batch = _fused_sum(x, y, v, metric, parameter, kernel, log and has_log)
         if log and not has_log:
             out = out.log()
-    if log:
-        out = out - torch.as_tensor(total, dtype=torch.float64, device=x.device).log()
-    elif total is not None:
-        out = out / total
-    out = out.squeeze(-3) if scalar else out
-    return out.to(result_dtype)
+    if total is not None:
+        out = out - total.log() if log else out / total
+    *_, levels, rows, columns = out.shape
+    kept = (*(() if scalar else (levels,)), rows, *(() if vector else (columns,)))
+    out = out.reshape(*batch, *kept)
+    return out if out.dtype == result_dtype else out.to(result_dtype)
 
 
 def _check_differentiable(metric: Any, x: Tensor, y: Tensor) -> None:
-    if check_metric(metric).differentiable or not torch.is_grad_enabled():
+    if check_metric(metric).differentiable:
         return
     others = ", ".join(name for name, other in METRICS.items() if other.differentiable)
     for name, tensor in (("x", x), ("y", y)):
-        if tensor.requires_grad:
-            raise ValueError(
-                f"{name} requires grad, but metric={metric!r} has no gradient with respect to "
-                f"rows: pass {name}.detach(), or use one of {others}"
-            )
+        if tensor.requires_grad and torch.is_grad_enabled():
+            problem, change = "requires grad", f"pass {name}.detach()"
+        elif not torch.compiler.is_compiling() and unpack_dual(tensor).tangent is not None:
+            problem, change = "carries a forward-mode tangent", f"differentiate without {name}"
+        else:
+            continue
+        raise ValueError(
+            f"{name} {problem}, but metric={metric!r} has no gradient with respect to rows: "
+            f"{change}, or use one of {others}"
+        )
 
 
 def _fused_sum(
-    x: Tensor, y: Tensor, v: Tensor, metric: str, parameter: Tensor, kernel: str, log: bool
-) -> Tensor:
-    """Run the compiled op: (..., L, N, C)."""
-    batch = BatchShape(x.shape[:-2], y.shape[:-2], v.shape[:-2])
-    x, y, v = batch.fold(x, 2), batch.fold(y, 2), batch.fold(v, 2)
-    v = v.unsqueeze(1).expand(-1, parameter.shape[0], -1, -1)
-    parameter = parameter.expand(batch.size, -1)
-    ops = torch.ops.semideep_ext
+    x: Tensor, y: Tensor, v: Tensor | None, metric: str, parameter: Tensor, kernel: str, log: bool
+) -> tuple[Tensor, torch.Size]:
+    """Run the compiled op: (*batch, L, N, C), or (1, L, N, C) without a batch, and the batch."""
+    batch = BatchShape(x.shape[:-2], y.shape[:-2], () if v is None else v.shape[:-2])
+    x, y = batch.fold(x, 2), batch.fold(y, 2)
+    if v is not None:
+        v = batch.fold(v, 2).unsqueeze(1).expand(-1, parameter.shape[1], -1, -1)
+    if batch.shape:
+        parameter = parameter.expand(batch.size, -1)
     if log:
-        out = ops.kernel_log_sum(x, y, v, parameter, metric, kernel).unsqueeze(-1)
+        out = _ops.kernel_log_sum(x, y, v, parameter, metric, kernel).unsqueeze(-1)
     else:
-        out = ops.kernel_matmul(x, y, v, parameter, None, None, metric, kernel)
-    return batch.unfold(out)
+        out = _ops.kernel_matmul(x, y, v, parameter, None, None, metric, kernel)
+    if batch.shape:
+        out = out.reshape(*batch.shape, *out.shape[1:])
+    return out, batch.shape

@@ -62,6 +62,18 @@ def test_derivatives_of_weights(metric, kernel, lambda_, log, check, generator):
     assert check(f, (x, y, importance, parameter))
 
 
+@pytest.mark.parametrize("check", [gradcheck, gradgradcheck])
+@pytest.mark.parametrize("log", [False, True])
+@each_lambda
+@each_metric
+def test_derivatives_of_means(metric, lambda_, log, check, generator):
+    x, y = leaves(metric, generator)
+    parameter = torch.tensor(lambda_, dtype=torch.float64, requires_grad=True)
+    assert check(
+        lambda *inputs: distance_weights(*inputs[:2], metric, inputs[2], log=log), (x, y, parameter)
+    )
+
+
 @each_dtype
 @each_kernel
 @each_metric

@@ -20,7 +20,7 @@ SOURCES = {".h", ".cpp", ".cu", ".cuh"}
 LAYERS = (
     {"_C", "_version", "_files"},
     {"metrics", "_inputs", "_ops"},
-    {"_blocks", "config", "testing"},
+    {"_blocks", "_derivatives", "config", "testing"},
     {"functional", "diagnostics", "_training_data"},
     {"weights", "losses", "graph", "distributed"},
     {"trainer", "estimators", "ssl"},

@@ -31,6 +31,39 @@ call({n}, {m})
 print(peak() - before)
 """
 
+LEAKS = """
+import ctypes, gc, torch
+from torch.func import grad
+from semideep_ext import distance_weights
+
+class Info(ctypes.Structure):
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
+if mallinfo2 is None:
+    print("no mallinfo2")
+    raise SystemExit
+mallinfo2.restype = Info
+x, y = torch.rand(20, 3), torch.rand(10, 3)
+trainable = x.clone().requires_grad_()
+calls = {
+    "forward": lambda: distance_weights(x, y),
+    "dropped graph": lambda: distance_weights(trainable, y, log=True),
+    "backward": lambda: torch.autograd.grad(distance_weights(trainable, y).sum(), trainable),
+    "transform": lambda: grad(lambda t: distance_weights(t, y).sum())(x),
+}
+for name, call in calls.items():
+    for count in (100, 1000):
+        gc.collect()
+        before = mallinfo2().uordblks
+        for _ in range(count):
+            call()
+        gc.collect()
+        grown = (mallinfo2().uordblks - before) / count
+    assert grown < 32, f"{name} leaks {grown} bytes a call"
+"""
+
 CALLS = {
     "forward": "distance_weights(x.detach(), y.detach(), {metric!r})",
     "log": "distance_weights(x.detach(), y.detach(), {metric!r}, log=True)",
@@ -63,3 +96,10 @@ def test_peak_memory_stays_far_below_the_matrix(metric, call, n, m, run_python):
     assert done.returncode == 0, done.stderr
     inputs = (n + m) * 3 * 4 * (2 if call == "backward" else 1) / 2**20
     assert float(done.stdout) < inputs + ALLOWED_MIB
+
+
+def test_calls_leave_nothing_behind(run_python):
+    done = run_python(LEAKS, OMP_NUM_THREADS="1")
+    if "no mallinfo2" in done.stdout:
+        pytest.skip("the C library cannot tell how much memory is in use")
+    assert done.returncode == 0, done.stderr

@@ -19,8 +19,9 @@ def rows(metric, generator, *sizes, d=3, dtype=torch.float64):
     return [random_rows(metric, n, d, dtype, generator) for n in sizes]
 
 
+@pytest.mark.parametrize("absent", [False, True])  # u and v
 @pytest.mark.parametrize("metric", ["euclidean", "hamming"])  # with and without gradients of rows
-def test_every_op_passes_opcheck(metric, generator):
+def test_every_op_passes_opcheck(metric, absent, generator):
     dtype, kernel = torch.float32, "exponential"
     differentiable = METRICS[metric].differentiable
     x, y = rows(metric, generator, 2 * 5, 2 * 4, dtype=dtype)
@@ -45,8 +46,40 @@ def test_every_op_passes_opcheck(metric, generator):
         ops.kernel_matmul_gradient_tangent: (x, y, u, v, parameter, *shifts, *tangents),
     }
     for op, tensors in cases.items():
+        if absent:
+            names = [argument.name for argument in op.default._schema.arguments[: len(tensors)]]
+            tensors = [None if n in "uv" else t for n, t in zip(names, tensors, strict=True)]
         last = (differentiable,) if "gradient" in op.__name__ else ()
         torch.library.opcheck(op.default, (*tensors, metric, kernel, *last))
+
+
+def test_absent_values_are_those_of_a_mean(generator):
+    x, y = (t.unsqueeze(0).requires_grad_() for t in rows("euclidean", generator, 5, 4))
+    parameter = torch.ones(1, 1, dtype=torch.float64, requires_grad=True)
+    shifts = [torch.zeros(1, 1, n, dtype=torch.float64, requires_grad=True) for n in (5, 4)]
+    ops, names = torch.ops.semideep_ext, ("euclidean", "exponential")
+
+    def everything(v):
+        log_sum = ops.kernel_log_sum(x, y, v, parameter, *names)
+        product = ops.kernel_matmul(x, y, v, parameter, *shifts, *names)
+        inputs = [x, y, parameter, *shifts]
+        first = torch.autograd.grad(product.square().sum(), inputs, create_graph=True)
+        return log_sum, product, *first, *torch.autograd.grad(first[0].square().sum(), inputs)
+
+    v = torch.full((1, 1, 4, 1), 0.25, dtype=torch.float64)
+    for actual, expected in zip(everything(None), everything(v), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-14)
+    u = torch.rand(1, 1, 5, 2, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="u may be absent where the other side has one column"):
+        ops.kernel_matmul_gradient(y, x, None, u, parameter, None, None, *names, True)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_gradients_and_maps_do_not_change_the_bits(log, generator):
+    x, y = rows("euclidean", generator, 66, 140, dtype=torch.float32)
+    expected = distance_weights(x, y, log=log)
+    assert torch.equal(distance_weights(x.clone().requires_grad_(), y, log=log), expected)
+    assert torch.equal(vmap(lambda t: distance_weights(t, y, log=log))(x[None])[0], expected)
 
 
 @pytest.fixture
@@ -147,18 +180,6 @@ def test_vmap_nests_and_maps_values(generator):
     actual = vmap(vmap(lambda u: kernel_matmul(x, y, u)))(v)
     expected = kernel_matmul(x, y, v.flatten(0, 1).T).T.unflatten(0, (2, 3))
     torch.testing.assert_close(actual, expected, rtol=1e-12, atol=0)
-
-
-def test_functional_gradients_are_refused_aloud(generator):
-    x, y = rows("euclidean", generator, 5, 4)
-    with pytest.raises(RuntimeError, match="functorch"):
-        torch.func.grad(lambda t: distance_weights(t, y).sum())(x)
-
-
-def test_forward_mode_is_refused_rather_than_wrong(generator):
-    x, y = rows("euclidean", generator, 5, 4)
-    with pytest.raises(RuntimeError, match="x carries a forward-mode tangent"):
-        torch.func.jvp(lambda t: distance_weights(t, y), (x,), (torch.ones_like(x),))
 
 
 @each_metric

@@ -1,13 +1,15 @@
-// The torch ops: schemas, argument checks, torch's thread pool. No mathematics.
+// The torch ops: schemas, argument checks, torch's thread pool. No mathematics but the division of a mean.
 //
 // Shapes: x (B, N, D), y (B, M, D), u (B, L, N, C), v (B, L, M, C), parameter (B, L), shift_x (B, L, N),
 // shift_y (B, L, M); see core/problem.h for what is computed. Broadcasting is done by the caller with
-// expanded (stride-0) tensors, which are read as they are.
+// expanded (stride-0) tensors, which are read as they are. An absent u or v is a column of 1/N or 1/M: sums
+// are means.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <cmath>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -36,13 +38,30 @@ std::string shape_text(const Sizes& sizes) {
 }
 std::string shape_text(const Tensor& tensor) { return shape_text(tensor.sizes()); }
 
+// Names cross as handles, which this consumes: up to torch 2.13, unboxing a std::string leaks a copy of it
+// (https://github.com/pytorch/pytorch/issues/191340).
+std::string take(StringHandle handle) {
+  size_t length = 0;
+  const char* data = nullptr;
+  TORCH_ERROR_CODE_CHECK(torch_string_length(handle, &length));
+  TORCH_ERROR_CODE_CHECK(torch_string_c_str(handle, &data));
+  std::string text(data, length);
+  TORCH_ERROR_CODE_CHECK(torch_delete_string(handle));
+  return text;
+}
+
+template <class List>
+std::string names_text(List list) {
+  std::string text;
+  semideep::for_each(
+      list, [&]<class Item>() { text += (text.empty() ? "" : ", ") + std::string(Item::name); });
+  return text;
+}
+
 template <class List>
 int position(List list, const char* what, const std::string& name) {
   const int found = semideep::position_of(list, name);
-  std::string names;
-  semideep::for_each(
-      list, [&]<class Item>() { names += (names.empty() ? "" : ", ") + std::string(Item::name); });
-  STD_TORCH_CHECK(found >= 0, what, " '", name, "' is unknown: choose one of ", names);
+  STD_TORCH_CHECK(found >= 0, what, " '", name, "' is unknown: choose one of ", names_text(list));
   return found;
 }
 
@@ -50,15 +69,16 @@ int position(List list, const char* what, const std::string& name) {
 class Arguments {
  public:
   Arguments(Task task, const Tensor& x, const Tensor& y, const Tensor& parameter,
-            const std::string& metric, const std::string& kernel)
+            StringHandle metric, StringHandle kernel)
       : dtype_(x.scalar_type()) {
+    const std::string metric_name = take(metric), kernel_name = take(kernel);
     STD_TORCH_CHECK(dtype_ == ScalarType::Float || dtype_ == ScalarType::Double,
                     "x must be float32 or float64: convert it first");
     STD_TORCH_CHECK(x.dim() == 3 && y.dim() == 3, "x must be (B, N, D) and y (B, M, D), got ",
                     shape_text(x), " and ", shape_text(y));
     p.task = task;
-    p.metric = position(semideep::Metrics{}, "metric", metric);
-    p.kernel = position(semideep::Kernels{}, "kernel", kernel);
+    p.metric = position(semideep::Metrics{}, "metric", metric_name);
+    p.kernel = position(semideep::Kernels{}, "kernel", kernel_name);
     p.dtype = dtype_ == ScalarType::Float ? semideep::DType::float32 : semideep::DType::float64;
     p.batches = x.size(0);
     p.features = x.size(2);
@@ -73,11 +93,18 @@ class Arguments {
   }
 
   // The values of both sides have as many columns as those of the right.
-  void columns(const Tensor& v) { p.columns = v.dim() == 4 ? v.size(3) : -1; }
+  void columns(const OptionalTensor& v) { p.columns = !v ? 1 : v->dim() == 4 ? v->size(3) : -1; }
 
-  void values(const char* name, const Tensor& tensor, Side& side) {
-    check(name, tensor, {p.batches, p.parameters, side.count, p.columns});
-    const Tensor& kept = keep_last_contiguous(tensor);
+  void values(const char* name, const OptionalTensor& tensor, Side& side) {
+    if (!tensor) {
+      STD_TORCH_CHECK(p.columns == 1, name, " may be absent where the other side has one column, ",
+                      "not ", p.columns);
+      side.values = one();  // for every row: the strides are 0
+      divisor_ *= static_cast<double>(side.count);
+      return;
+    }
+    check(name, *tensor, {p.batches, p.parameters, side.count, p.columns});
+    const Tensor& kept = keep_last_contiguous(*tensor);
     side.values = kept.const_data_ptr();
     side.values_batch_stride = kept.stride(0);
     side.values_parameter_stride = kept.stride(1);
@@ -113,9 +140,34 @@ class Arguments {
                            });
   }
 
+  // At the end, not in the values: a mean of ones is exactly 1.
+  void average(const Tensor& sums) const {
+    if (divisor_ == 1) return;
+    const auto divide = [&]<class T>(T divisor) {
+      T* data = static_cast<T*>(sums.mutable_data_ptr());
+      for (int64_t i = 0; i < sums.numel(); ++i) data[i] /= divisor;
+    };
+    if (sums.scalar_type() == ScalarType::Float) {
+      divide(static_cast<float>(divisor_));
+    } else {
+      divide(divisor_);
+    }
+  }
+  void average_logs(const Tensor& logs) const {
+    double* data = static_cast<double*>(logs.mutable_data_ptr());
+    for (int64_t i = 0; i < logs.numel(); ++i) data[i] -= std::log(divisor_);
+  }
+
   Problem p;
 
  private:
+  const void* one() const {
+    static constexpr float one32 = 1;
+    static constexpr double one64 = 1;
+    if (dtype_ == ScalarType::Float) return &one32;
+    return &one64;
+  }
+
   void rows(const char* name, const Tensor& tensor, Side& side) {
     check(name, tensor, {p.batches, side.count, p.features});
     const Tensor& kept = keep_last_contiguous(tensor);
@@ -160,6 +212,7 @@ class Arguments {
   }
 
   ScalarType dtype_;
+  double divisor_ = 1;
   std::vector<Tensor> kept_ = [] {
     std::vector<Tensor> kept;
     kept.reserve(10);
@@ -167,7 +220,7 @@ class Arguments {
   }();
 };
 
-Tensor sum(Arguments& a, const Tensor& v, const OptionalTensor& shift_x,
+Tensor sum(Arguments& a, const OptionalTensor& v, const OptionalTensor& shift_x,
            const OptionalTensor& shift_y) {
   Problem& p = a.p;
   a.columns(v);
@@ -177,10 +230,11 @@ Tensor sum(Arguments& a, const Tensor& v, const OptionalTensor& shift_x,
   Tensor out = a.result({p.batches, p.parameters, p.left.count, p.columns});
   p.out = out.mutable_data_ptr();
   a.run();
+  a.average(out);
   return out;
 }
 
-std::tuple<Tensor, Tensor> gradient(Arguments& a, const Tensor& u, const Tensor& v,
+std::tuple<Tensor, Tensor> gradient(Arguments& a, const OptionalTensor& u, const OptionalTensor& v,
                                     const OptionalTensor& shift_x, const OptionalTensor& shift_y,
                                     bool rows) {
   Problem& p = a.p;
@@ -199,27 +253,29 @@ std::tuple<Tensor, Tensor> gradient(Arguments& a, const Tensor& u, const Tensor&
   if (rows) p.rows_gradient = by_rows.mutable_data_ptr();
   p.parameter_gradient = static_cast<double*>(by_parameter.mutable_data_ptr());
   a.run();
+  a.average(by_rows);
+  a.average(by_parameter);
   return {by_rows, by_parameter};
 }
 
-Tensor kernel_matmul(const Tensor& x, const Tensor& y, const Tensor& v, const Tensor& parameter,
-                     OptionalTensor shift_x, OptionalTensor shift_y, std::string metric,
-                     std::string kernel) {
+Tensor kernel_matmul(const Tensor& x, const Tensor& y, OptionalTensor v, const Tensor& parameter,
+                     OptionalTensor shift_x, OptionalTensor shift_y, StringHandle metric,
+                     StringHandle kernel) {
   Arguments a(Task::sum, x, y, parameter, metric, kernel);
   return sum(a, v, shift_x, shift_y);
 }
 
-Tensor kernel_matmul_tangent(const Tensor& x, const Tensor& y, const Tensor& v,
+Tensor kernel_matmul_tangent(const Tensor& x, const Tensor& y, OptionalTensor v,
                              const Tensor& parameter, OptionalTensor shift_x,
                              OptionalTensor shift_y, OptionalTensor dx, OptionalTensor dy,
-                             OptionalTensor dparameter, std::string metric, std::string kernel) {
+                             OptionalTensor dparameter, StringHandle metric, StringHandle kernel) {
   Arguments a(Task::sum, x, y, parameter, metric, kernel);
   a.tangents(dx, dy, dparameter);
   return sum(a, v, shift_x, shift_y);
 }
 
-Tensor kernel_log_sum(const Tensor& x, const Tensor& y, const Tensor& v, const Tensor& parameter,
-                      std::string metric, std::string kernel) {
+Tensor kernel_log_sum(const Tensor& x, const Tensor& y, OptionalTensor v, const Tensor& parameter,
+                      StringHandle metric, StringHandle kernel) {
   Arguments a(Task::log_sum, x, y, parameter, metric, kernel);
   Problem& p = a.p;
   a.columns(v);
@@ -228,22 +284,23 @@ Tensor kernel_log_sum(const Tensor& x, const Tensor& y, const Tensor& v, const T
   Tensor out = a.result({p.batches, p.parameters, p.left.count}, ScalarType::Double);
   p.out = out.mutable_data_ptr();
   a.run();
+  a.average_logs(out);
   return out;
 }
 
-std::tuple<Tensor, Tensor> kernel_matmul_gradient(const Tensor& x, const Tensor& y, const Tensor& u,
-                                                  const Tensor& v, const Tensor& parameter,
-                                                  OptionalTensor shift_x, OptionalTensor shift_y,
-                                                  std::string metric, std::string kernel,
-                                                  bool rows) {
+std::tuple<Tensor, Tensor> kernel_matmul_gradient(const Tensor& x, const Tensor& y,
+                                                  OptionalTensor u, OptionalTensor v,
+                                                  const Tensor& parameter, OptionalTensor shift_x,
+                                                  OptionalTensor shift_y, StringHandle metric,
+                                                  StringHandle kernel, bool rows) {
   Arguments a(Task::gradient, x, y, parameter, metric, kernel);
   return gradient(a, u, v, shift_x, shift_y, rows);
 }
 
 std::tuple<Tensor, Tensor> kernel_matmul_gradient_tangent(
-    const Tensor& x, const Tensor& y, const Tensor& u, const Tensor& v, const Tensor& parameter,
+    const Tensor& x, const Tensor& y, OptionalTensor u, OptionalTensor v, const Tensor& parameter,
     OptionalTensor shift_x, OptionalTensor shift_y, OptionalTensor dx, OptionalTensor dy,
-    OptionalTensor dparameter, std::string metric, std::string kernel, bool rows) {
+    OptionalTensor dparameter, StringHandle metric, StringHandle kernel, bool rows) {
   Arguments a(Task::gradient, x, y, parameter, metric, kernel);
   a.tangents(dx, dy, dparameter);
   return gradient(a, u, v, shift_x, shift_y, rows);
@@ -253,21 +310,21 @@ std::tuple<Tensor, Tensor> kernel_matmul_gradient_tangent(
 
 STABLE_TORCH_LIBRARY(semideep_ext, m) {
   m.def(
-      "kernel_matmul(Tensor x, Tensor y, Tensor v, Tensor parameter, Tensor? shift_x, Tensor? "
+      "kernel_matmul(Tensor x, Tensor y, Tensor? v, Tensor parameter, Tensor? shift_x, Tensor? "
       "shift_y, "
       "str metric, str kernel) -> Tensor");
   m.def(
-      "kernel_matmul_tangent(Tensor x, Tensor y, Tensor v, Tensor parameter, Tensor? shift_x, "
+      "kernel_matmul_tangent(Tensor x, Tensor y, Tensor? v, Tensor parameter, Tensor? shift_x, "
       "Tensor? shift_y, Tensor? dx, Tensor? dy, Tensor? dparameter, str metric, str kernel) -> "
       "Tensor");
   m.def(
-      "kernel_log_sum(Tensor x, Tensor y, Tensor v, Tensor parameter, str metric, str kernel) -> "
+      "kernel_log_sum(Tensor x, Tensor y, Tensor? v, Tensor parameter, str metric, str kernel) -> "
       "Tensor");
   m.def(
-      "kernel_matmul_gradient(Tensor x, Tensor y, Tensor u, Tensor v, Tensor parameter, "
+      "kernel_matmul_gradient(Tensor x, Tensor y, Tensor? u, Tensor? v, Tensor parameter, "
       "Tensor? shift_x, Tensor? shift_y, str metric, str kernel, bool rows) -> (Tensor, Tensor)");
   m.def(
-      "kernel_matmul_gradient_tangent(Tensor x, Tensor y, Tensor u, Tensor v, Tensor parameter, "
+      "kernel_matmul_gradient_tangent(Tensor x, Tensor y, Tensor? u, Tensor? v, Tensor parameter, "
       "Tensor? shift_x, Tensor? shift_y, Tensor? dx, Tensor? dy, Tensor? dparameter, str metric, "
       "str kernel, bool rows) -> (Tensor, Tensor)");
 }
