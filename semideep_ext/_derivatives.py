@@ -34,7 +34,7 @@ def _save(ctx: Any, tensors: Sequence[MaybeTensor], metric: str, kernel: str) ->
 
 
 def _times(values: MaybeTensor, rows: Tensor) -> Tensor:
-    """values * rows, where absent values are those of a mean."""
+    """Multiply rows by values, where absent values are those of a mean."""
     return rows / rows.shape[-2] if values is None else values * rows
 
 
