@@ -72,7 +72,7 @@ BlockKernel float_kernel(const Problem& p) {
   BlockKernel kernel = common_kernel<T, Vec, Metric>(p);
   kernel.panel_columns = kPanelColumns;
   kernel.panel_bytes = layout.panel * static_cast<int64_t>(sizeof(float));
-  kernel.span_columns = span_columns(kernel.panel_bytes, kPanelColumns);
+  kernel.span_columns = span_columns(p, kernel.panel_bytes, kPanelColumns);
   const bool center = layout.products || Metric::Row::has_info;
   kernel.plan_bytes = center ? (p.features + 1) * static_cast<int64_t>(sizeof(float)) : 0;
   kernel.plan = [](const Problem& p, int64_t batch, const void*, const void* right, void* plan) {
@@ -101,7 +101,7 @@ BlockKernel count_kernel(const Problem& p) {
   kernel.panel_columns = kPanelColumns;
   kernel.panel_bytes =
       CountLayout<Element>(p, Metric::counts).panel * static_cast<int64_t>(sizeof(uint32_t));
-  kernel.span_columns = span_columns(kernel.panel_bytes, kPanelColumns);
+  kernel.span_columns = span_columns(p, kernel.panel_bytes, kPanelColumns);
   kernel.plan_bytes = sizeof(CountPlan);
   kernel.plan = [](const Problem& p, int64_t, const void* left, const void* right, void* plan) {
     *static_cast<CountPlan*>(plan) =
