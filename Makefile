@@ -21,6 +21,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := SEMIDEEP_CUDA=$(SEMIDEEP_CUDA) $(PIP) install --no-build-isolation --editable
 NATIVE := build/native$(if $(SANITIZE),-$(SANITIZE))
+CEILINGS := $(NATIVE)/ceilings
+# Those who call torch once a block of rows would wait for its sleeping threads each time.
+BENCH := env -u OMP_WAIT_POLICY $(BIN)/python
 CSRC := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 CONFIGURE = $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" \
   -DSEMIDEEP_BUILD_PYTHON=OFF
@@ -29,8 +32,8 @@ CONFIGURE_NATIVE = $(CONFIGURE) -B $(NATIVE) \
 BUILD_INPUTS := setup.py CMakeLists.txt semideep_ext/_version.py $(filter-out csrc/tests/%,$(CSRC))
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint ctest ctest-aarch64 pytest bench bench-counts bench-counts-accept \
-  format clean
+.PHONY: help dev demo test lint ctest ctest-aarch64 pytest bench bench-scaling bench-counts \
+  bench-counts-accept format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /make \1\t/' \
@@ -68,8 +71,11 @@ ctest-aarch64: .venv/dev.stamp  ## The C++ tests on 64-bit ARM: cross-compiled, 
 pytest: .venv/dev.stamp .venv/package.stamp  ## Run the Python tests
 	$(BIN)/python -m pytest -n 2
 
-bench: .venv/dev.stamp .venv/package.stamp  ## Time the op beside its peers; results file and README table
-	$(BIN)/python benchmarks/bench.py --readme
+bench: .venv/bench.stamp .venv/package.stamp $(CEILINGS)  ## Time the op beside its peers; results, README table, plot
+	$(BENCH) benchmarks/bench.py
+
+bench-scaling: .venv/bench.stamp .venv/package.stamp  ## Time and memory up to a million rows; results and plot
+	$(BENCH) benchmarks/scaling.py
 
 bench-counts: .venv/dev.stamp  ## Count instructions under valgrind; fails where they grew
 	$(CONFIGURE_NATIVE)
@@ -106,4 +112,13 @@ clean:  ## Remove what was built; .venv stays (delete it to start over)
 
 .venv/dev.stamp: pyproject.toml | .venv/package.stamp
 	$(INSTALL) '.[dev]'
+	@touch $@
+
+.venv/bench.stamp: pyproject.toml | .venv/package.stamp
+	$(INSTALL) '.[bench]'
+	@touch $@
+
+$(CEILINGS): benchmarks/ceilings.cpp CMakeLists.txt | .venv/tools.stamp
+	$(CONFIGURE_NATIVE)
+	$(BIN)/cmake --build $(NATIVE) --target ceilings
 	@touch $@

@@ -1,121 +1,155 @@
-"""Time distance_weights beside its peers, in one run, and write what was seen to a result file.
+"""Time distance_weights beside its peers and the machine's ceilings, all in one run.
 
-    python benchmarks/bench.py            # writes benchmarks/results/<cpu>.json
-    python benchmarks/bench.py --readme   # also fills the README's table from that file
+    python benchmarks/bench.py                     # everything: results file, README's table, plot
+    python benchmarks/bench.py --cells cosine,784  # cells whose name has one of these; only printed
+    python benchmarks/bench.py --quick             # a tenth of the rows; only printed
 
-Contestants take turns within each cell, so that a change of the machine's speed meets them all; the
-figures are medians, the comparisons ratios of medians.
+README and plot are made from the results file, which is read back.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import platform
 import re
-import statistics
 import subprocess
-import time
-from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import ceilings
+import report
 import torch
-from scipy.spatial.distance import cdist
-from sklearn.metrics import pairwise_distances_chunked
 
-import semideep_ext as sd
+from semideep_ext.bench import TURNS, compete, table, versions
+from semideep_ext.cells import LAMBDA, Cell
 from semideep_ext.config import config
-from semideep_ext.testing import random_rows
+from semideep_ext.contestants import OURS, Call
+from semideep_ext.functional import distance_weights
 
-LAMBDA = 0.8
 HERE = Path(__file__).parent
-# metric, N, M, D, calls a turn. Cells of many calls run on one thread: waking a second one costs
-# more than such a call, for every contestant.
-CELLS = [
-    ("euclidean", 32, 100, 5, 2000),
-    ("euclidean", 32, 100, 100, 2000),
-    ("euclidean", 20000, 5000, 30, 1),
-    ("euclidean", 10000, 5000, 128, 1),
-    ("cosine", 20000, 5000, 30, 1),
-    ("hamming", 10000, 5000, 64, 1),
-    ("jaccard", 10000, 5000, 64, 1),
-]
-TURNS = 5
 
 
-def unit(x: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.normalize(x)
+@dataclass(frozen=True)
+class Target:
+    """What a cell must reach; None where nothing is promised."""
+
+    ratio: float | None = None  # time of the fastest peer / ours, at least
+    overhead_us: float | None = None  # beyond torch.cdist alone, at most
+    backward: float | None = None  # time of the backward pass / the forward pass, at most
 
 
-def squared(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T
-
-
-def shared_of_either(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    shared = x @ y.T
-    return shared / (x.sum(1)[:, None] + y.sum(1) - shared).clamp(min=1)
-
-
-# The distances as whoever wants speed writes them in torch: by a matrix product where there is one.
-DENSE = {
-    "euclidean": lambda x, y: squared(x, y).clamp(min=0).sqrt(),
-    "cosine": lambda x, y: 1 - unit(x) @ unit(y).T,
-    "hamming": lambda x, y: (x[:, None] != y).float().mean(2),
-    "jaccard": lambda x, y: 1 - shared_of_either(x, y),
-}
-
-Contestants = dict[str, Callable[[], object]]
-
-
-def scipy_metric_rows(rows: np.ndarray, metric: str) -> np.ndarray:
-    return rows != 0 if metric == "jaccard" else rows.astype(np.float64)
-
-
-def contestants(metric: str, n: int, m: int, d: int) -> tuple[Contestants, float]:
-    """Return what is timed, and our largest relative error against SciPy in float64."""
-    generator = torch.Generator().manual_seed(0)
-    x, y = (random_rows(metric, rows, d, torch.float32, generator) for rows in (n, m))
-    a, b = scipy_metric_rows(x.numpy(), metric), scipy_metric_rows(y.numpy(), metric)
-    exact = np.exp(-LAMBDA * cdist(a, b, metric)).mean(1)
-    error = float(np.abs(sd.distance_weights(x, y, metric, LAMBDA).numpy() / exact - 1).max())
-
-    def scikit_learn() -> np.ndarray:
-        blocks = pairwise_distances_chunked(
-            a,
-            b,
-            metric=metric,
-            n_jobs=1,
-            reduce_func=lambda dist, _: np.exp(-LAMBDA * dist).mean(1),
-        )
-        return np.concatenate(list(blocks))
-
-    run: Contestants = {
-        "semideep_ext": lambda: sd.distance_weights(x, y, metric, LAMBDA),
-        "scipy": lambda: np.exp(-LAMBDA * cdist(a, b, metric)).mean(1),
-        "scikit-learn": scikit_learn,
+def cells() -> dict[Cell, Target]:
+    small = [Cell("euclidean", 32, 100, d, threads=1) for d in (5, 100)]
+    forward = {
+        Cell("euclidean", 20000, 20000, 3): 11,
+        Cell("euclidean", 20000, 5000, 30): 3.5,
+        Cell("euclidean", 10000, 5000, 128): 2,
+        Cell("euclidean", 10000, 5000, 784): 1.25,
+        Cell("cosine", 20000, 5000, 30): 3.8,
+        Cell("cosine", 10000, 5000, 768): 1.25,
+        Cell("hamming", 10000, 5000, 64): 5,
+        Cell("hamming", 10000, 5000, 1024, bits=True): 60,
+        Cell("jaccard", 10000, 5000, 1024): 18,
+        Cell("jaccard", 10000, 5000, 64): 8,
     }
-    formula = torch.compile(lambda x, y: torch.exp(-LAMBDA * DENSE[metric](x, y)).mean(1))
-    run["torch.compile"] = lambda: formula(x, y)
-    if metric == "euclidean":
-        run["torch.cdist + exp"] = lambda: torch.exp(-LAMBDA * torch.cdist(x, y)).mean(1)
-        run["torch.cdist alone"] = lambda: torch.cdist(x, y)
-    return run, error
+    both = [replace(cell, backward=True) for cell in forward if cell.metric in ceilings.BY_PRODUCT]
+    return (
+        dict.fromkeys(small, Target(overhead_us=15))
+        | {cell: Target(ratio=ratio) for cell, ratio in forward.items()}
+        | dict.fromkeys(both, Target(backward=3))
+        | dict.fromkeys([replace(cell, dtype="float64") for cell in forward], Target())
+        | dict.fromkeys([replace(cell, dtype="float64") for cell in both], Target(backward=3))
+    )
 
 
-def time_cell(run: Contestants, calls: int) -> dict[str, float]:
-    """Median seconds of one call, per contestant."""
-    seconds: dict[str, list[float]] = {name: [] for name in run}
-    for call in run.values():
-        call()
-    for _ in range(TURNS):
-        for name, call in run.items():
-            # The slow peers of small cells need no thousands of calls.
-            start = time.perf_counter()
-            for _ in range(calls):
-                call()
-            seconds[name].append((time.perf_counter() - start) / calls)
-    return {name: statistics.median(times) for name, times in seconds.items()}
+def smaller(cell: Cell) -> Cell:
+    return cell if cell.threads else replace(cell, n=cell.n // 10, m=cell.m // 10)
+
+
+def name(cell: Cell) -> str:
+    bits = " bits" if cell.bits else ""
+    backward = " backward" if cell.backward else ""
+    return f"{cell.metric} {cell.n} x {cell.m} x {cell.d}{bits} {cell.dtype}{backward}"
+
+
+def beside(cell: Cell, target: Target) -> dict[str, Call]:
+    """The calls that targets refer to."""
+    if target.overhead_us:
+        return {"torch.cdist alone": lambda x, y: (torch.cdist(x, y),)}
+    if target.backward:
+        return {"forward": lambda x, y: (distance_weights(x, y, cell.metric, LAMBDA),)}
+    return {}
+
+
+def measure(cell: Cell, target: Target, turns: int) -> dict[str, Any]:
+    others = beside(cell, target)
+    outcomes = compete(cell, turns=turns, beside=others)
+    return {
+        "name": name(cell),
+        **asdict(cell),
+        "target": {kind: value for kind, value in asdict(target).items() if value},
+        "contestants": {k: outcome for k, outcome in outcomes.items() if k not in others},
+        "beside": {k: outcomes[k] for k in others},
+    }
+
+
+def summarise(result: dict[str, Any], cell: Cell, rates: ceilings.Rates) -> dict[str, Any]:
+    """What follows from a cell's times and the ceilings."""
+    times = {k: o["seconds"] for k, o in result["contestants"].items() if "seconds" in o}
+    ours = times.pop(OURS)
+    found: dict[str, Any] = {}
+    if times:
+        found["best_peer"] = min(times, key=times.__getitem__)
+        found["ratio"] = times[found["best_peer"]] / ours
+    for reference, outcome in result["beside"].items():
+        if reference == "forward":
+            found["backward"] = ours / outcome["seconds"] - 1
+        else:
+            found["overhead_us"] = (ours - outcome["seconds"]) * 1e6
+    if cell.threads is None:  # the ceilings are those of all threads
+        found["floor"], found["ceiling"] = ceilings.floor(cell, rates)
+        found["share"] = found["floor"] / ours
+    return found
+
+
+def run(wanted: dict[Cell, Target], turns: int, path: Path | None) -> dict[str, Any]:
+    """Measure the cells; print, and write to a file where one is given, as results come in."""
+    results: dict[str, Any] = {**facts(), "turns": turns, "cells": []}
+    samples = []
+    for number, (cell, target) in enumerate(wanted.items(), 1):
+        samples.append(ceilings.measure(torch.get_num_threads()))
+        rates = ceilings.median(samples)
+        result = measure(cell, target, turns)
+        results["cells"].append(result)
+        results["ceilings"] = {"median": rates, "samples": samples}
+        # Again for the earlier ones, since the medians have moved.
+        for earlier, of in zip(results["cells"], wanted, strict=False):
+            earlier["summary"] = summarise(earlier, of, rates)
+        print(f"\n[{number}/{len(wanted)}] {result['name']}\n{table(result['contestants'])}")
+        print(report.sentence(result), flush=True)
+        if path:
+            save(results, path)
+    return results
+
+
+def facts() -> dict[str, Any]:
+    """What was measured, where and when."""
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*"],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+    )
+    return {
+        "cpu": cpu_name(),
+        "commit": found.stdout.strip() or "unknown",
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "config": config(),
+        "versions": versions(),
+    }
 
 
 def cpu_name() -> str:
@@ -128,75 +162,47 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
-def commit() -> str:
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True
-    )
-    return found.stdout.strip() or "unknown"
+def results_path(suffix: str = "") -> Path:
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", cpu_name()).strip("-").lower()
+    return HERE / "results" / f"{slug}{suffix}.json"
 
 
-def measure() -> dict[str, object]:
-    cells, threads = [], torch.get_num_threads()
-    for metric, n, m, d, calls in CELLS:
-        run, error = contestants(metric, n, m, d)
-        torch.set_num_threads(1 if calls > 1 else threads)
-        times = time_cell(run, calls)
-        torch.set_num_threads(threads)
-        cell = {"metric": metric, "n": n, "m": m, "d": d, "seconds": times, "relative error": error}
-        cells.append(cell)
-        print(
-            f"{metric} {n} x {m} x {d}: "
-            + ", ".join(f"{k} {v * 1e3:.3f} ms" for k, v in times.items())
-        )
-    return {"cpu": cpu_name(), "commit": commit(), "config": config(), "cells": cells}
+def save(results: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(_rounded(results), indent=1) + "\n")
 
 
-def table(results: dict) -> str:
-    """The README's table."""
-    lines = [
-        f"On {results['cpu']}, {results['config']['threads']} threads (1 for the small calls), "
-        f"float32, commit {results['commit']}:",
-        "",
-        "| cell (N x M x D) | semideep_ext | fastest peer | peer / ours | torch.cdist alone "
-        "| error against SciPy |",
-        "|---|---|---|---|---|---|",
-    ]
-    for cell in results["cells"]:
-        times = dict(cell["seconds"])
-        ours = times.pop("semideep_ext")
-        alone = times.pop("torch.cdist alone", None)  # not the same job: no exp, no mean
-        peer = min(times, key=times.get)
-        lines.append(
-            f"| {cell['metric']} {cell['n']} x {cell['m']} x {cell['d']} | {ours * 1e3:.3g} ms "
-            f"| {times[peer] * 1e3:.3g} ms ({peer}) | {times[peer] / ours:.2g} "
-            f"| {f'{alone * 1e3:.3g} ms' if alone else ''} "
-            f"| {cell['relative error']:.1g} |"
-        )
-    return "\n".join(lines)
-
-
-def fill_readme(results: dict) -> None:
-    readme = HERE.parent / "README.md"
-    text = re.sub(
-        r"(<!-- bench -->\n).*(<!-- /bench -->)",
-        lambda found: f"{found[1]}{table(results)}\n{found[2]}",
-        readme.read_text(),
-        flags=re.DOTALL,
-    )
-    readme.write_text(text)
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_rounded(entry) for entry in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--readme", action="store_true", help="fill the README's table")
-    arguments = parser.parse_args()
-    results = measure()
-    name = re.sub(r"[^A-Za-z0-9]+", "-", str(results["cpu"])).strip("-").lower()
-    path = HERE / "results" / f"{name}.json"
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    print(f"wrote {path}")
-    if arguments.readme:
-        fill_readme(results)
+    parser.add_argument("--cells", help="parts of names, separated by commas")
+    parser.add_argument("--turns", type=int, default=TURNS, help=f"default {TURNS}")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
+    options = parser.parse_args()
+    if options.turns < 1:
+        parser.error(f"--turns {options.turns}: give an integer of at least 1")
+    if not ceilings.PROGRAM.exists():
+        parser.exit(1, f"{ceilings.PROGRAM} is missing: run `make bench`, which builds it\n")
+    wanted = cells()
+    if options.cells:
+        parts = options.cells.split(",")
+        wanted = {c: t for c, t in wanted.items() if any(part in name(c) for part in parts)}
+    if not wanted:
+        parser.error(
+            f"--cells {options.cells}: no name has it; names are like {name([*cells()][2])}"
+        )
+    if options.quick:
+        wanted = {smaller(cell): target for cell, target in wanted.items()}
+    path = None if options.cells or options.quick else results_path()
+    run(wanted, options.turns, path)
+    if path:
+        report.publish(path)
 
 
 if __name__ == "__main__":
