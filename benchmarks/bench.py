@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import platform
 import re
 import subprocess
@@ -147,6 +148,7 @@ def facts() -> dict[str, Any]:
         "cpu": cpu_name(),
         "commit": found.stdout.strip() or "unknown",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "load_average": os.getloadavg()[0],
         "config": config(),
         "versions": versions(),
     }
@@ -199,6 +201,9 @@ def main() -> None:
         )
     if options.quick:
         wanted = {smaller(cell): target for cell, target in wanted.items()}
+    if os.getloadavg()[0] > 0.5:
+        # Threads that wait for one another at every block suffer most, which is the peers' side.
+        print(f"load average {os.getloadavg()[0]:.1f}: ratios will flatter us; stop what else runs")
     path = None if options.cells or options.quick else results_path()
     run(wanted, options.turns, path)
     if path:
