@@ -89,6 +89,8 @@ def distance_weights(
     Differentiable, twice, in x, y, y_weight and lambda_ for euclidean, sqeuclidean and cosine; in
     y_weight and lambda_ for hamming and jaccard. The relative error of gradients under log=True
     grows as 1e-16 lambda d, beyond their dtype's precision only where lambda d is in the millions.
+    Sums of both signs (gradients, and products with v of both signs) are as accurate as their
+    dtype for the sum of their terms' magnitudes.
     The derivatives of torch.func, and forward mode, work too, but not inside torch.compile, nor
     torch.func.grad, vjp and jacrev with a callable metric.
 

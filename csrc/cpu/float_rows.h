@@ -172,16 +172,24 @@ void find_center(const Problem& p, int64_t batch, const void* infos, float* cent
     center[k] = mean - mean == 0.0f ? mean : 0.0f;  // not of infinities or NaN
   }
   double largest = 0.0, sum = 0.0;
-  for (int64_t k = 0; k < p.features; ++k) {
-    double squares = 0.0;
+  constexpr int64_t kFeatures = 64;
+  for (int64_t first = 0; first < p.features; first += kFeatures) {
+    const int64_t count = p.features - first < kFeatures ? p.features - first : kFeatures;
+    double squares[kFeatures] = {};
     for (int64_t s = 0; s < samples; ++s) {
       const int64_t at = s * p.right.count / samples;
-      const double value =
-          Metric::Row::prepare(static_cast<double>(rows.raw(at)[k]), rows.info(at));
-      squares += (value - center[k]) * (value - center[k]);
+      const float* row = rows.raw(at) + first;
+      const RowInfo<double> facts = rows.info(at);
+      for (int64_t k = 0; k < count; ++k) {
+        const double off =
+            Metric::Row::prepare(static_cast<double>(row[k]), facts) - center[first + k];
+        squares[k] += off * off;
+      }
     }
-    sum += squares;
-    largest = squares > largest ? squares : largest;
+    for (int64_t k = 0; k < count; ++k) {
+      sum += squares[k];
+      largest = squares[k] > largest ? squares[k] : largest;
+    }
   }
   center[p.features] = sum > 0.0 ? static_cast<float>(largest / sum) : 0.0f;
 }

@@ -4,10 +4,12 @@
 // shift_y (B, L, M); see core/problem.h for what is computed. Broadcasting is done by the caller with
 // expanded (stride-0) tensors, which are read as they are. An absent u or v is a column of 1/N or 1/M: sums
 // are means.
+#include <torch/csrc/stable/c/shim.h>
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/shim_utils.h>
 
 #include <cmath>
 #include <initializer_list>
@@ -145,7 +147,8 @@ class Arguments {
     if (divisor_ == 1) return;
     const auto divide = [&]<class T>(T divisor) {
       T* data = static_cast<T*>(sums.mutable_data_ptr());
-      for (int64_t i = 0; i < sums.numel(); ++i) data[i] /= divisor;
+      const int64_t count = sums.numel();
+      for (int64_t i = 0; i < count; ++i) data[i] /= divisor;
     };
     if (sums.scalar_type() == ScalarType::Float) {
       divide(static_cast<float>(divisor_));
@@ -154,8 +157,10 @@ class Arguments {
     }
   }
   void average_logs(const Tensor& logs) const {
+    const double log_divisor = std::log(divisor_);
     double* data = static_cast<double*>(logs.mutable_data_ptr());
-    for (int64_t i = 0; i < logs.numel(); ++i) data[i] -= std::log(divisor_);
+    const int64_t count = logs.numel();
+    for (int64_t i = 0; i < count; ++i) data[i] -= log_divisor;
   }
 
   Problem p;
