@@ -39,7 +39,7 @@ class Target:
 
     ratio: float | None = None  # time of the fastest peer / ours, at least
     overhead_us: float | None = None  # beyond torch.cdist alone, at most
-    backward: float | None = None  # time of the backward pass / the forward pass, at most
+    backward: float | None = None  # time of both backward passes / the forward pass, at most
 
 
 def cells() -> dict[Cell, Target]:
@@ -60,9 +60,9 @@ def cells() -> dict[Cell, Target]:
     return (
         dict.fromkeys(small, Target(overhead_us=15))
         | {cell: Target(ratio=ratio) for cell, ratio in forward.items()}
-        | dict.fromkeys(both, Target(backward=3))
+        | dict.fromkeys(both, Target(backward=6))
         | dict.fromkeys([replace(cell, dtype="float64") for cell in forward], Target())
-        | dict.fromkeys([replace(cell, dtype="float64") for cell in both], Target(backward=3))
+        | dict.fromkeys([replace(cell, dtype="float64") for cell in both], Target(backward=6))
     )
 
 
