@@ -72,7 +72,7 @@ def includes(path):
 ALLOWED = {
     "core": ("core/",),
     "cpu": ("core/", "cpu/", "immintrin.h", "arm_neon.h"),
-    "cuda": ("core/", "cuda/", "cuda", "cub/"),
+    "cuda": ("core/", "cuda/", "cuda", "cub/", "emulator/"),
 }
 
 

@@ -13,6 +13,8 @@
 //   power        if the sum is sum_k (x_k - y_k)^2: the p in d = constant * sum^p, else 0
 #pragma once
 
+#include <type_traits>
+
 #include "core/rows.h"
 
 SEMIDEEP_MATH_BEGIN
@@ -146,11 +148,22 @@ struct TypeList {
   static constexpr int size = sizeof...(Items);
 };
 
+#if defined(__CUDACC__)
+#pragma nv_exec_check_disable  // the visitor may be for the device alone
+#endif
 // Calls visitor.template operator()<T>() for the T at `position`; false if there is none.
 template <class Visitor, class... Items>
 SEMIDEEP_INLINE bool visit(TypeList<Items...>, int position, Visitor&& visitor) {
   int at = 0;
   return ((at++ == position && (visitor.template operator()<Items>(), true)) || ...);
+}
+
+// The position of T in a list that has it.
+template <class T, class... Items>
+constexpr int position(TypeList<Items...>) {
+  int at = 0;
+  (void)((std::is_same_v<T, Items> || (++at, false)) || ...);
+  return at;
 }
 
 using Metrics = TypeList<Euclidean, SqEuclidean, Cosine, Hamming, Jaccard>;

@@ -47,7 +47,8 @@ struct Problem {
   bool tangent = false;               // whether derivatives along tangents are asked for
   const double* parameter_tangent = nullptr;
 
-  // Results, contiguous. A gradient that is not wanted stays null.
+  // Results, contiguous, divided by the divisor. A gradient that is not wanted stays null.
+  double divisor = 1;
   void* out = nullptr;                   // (B, L, N, C); (B, L, N) doubles for log_sum
   void* rows_gradient = nullptr;         // (B, N, D)
   double* parameter_gradient = nullptr;  // (B, L)

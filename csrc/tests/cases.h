@@ -5,12 +5,11 @@
 #include <cstdint>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "backend.h"
 #include "core/problem.h"
 #include "core/registry.h"
-#include "cpu/scheduler.h"
 
 namespace cases {
 
@@ -44,11 +43,10 @@ class Case {
     if (tangent) p.parameter_tangent = doubles(s.batches * s.parameters, -1, 1);
   }
 
-  // Runs on as many threads as `threads`, each with several ranges.
   struct Result {
     std::vector<double> out, rows_gradient, parameter_gradient;
   };
-  Result run(semideep::cpu::Capability capability, int threads) {
+  Result run(int order) {
     const int64_t out_size =
         p.batches * p.parameters * p.left.count * (p.task == Task::sum ? p.columns : 1);
     const bool out_double = p.dtype == DType::float64 || p.task == Task::log_sum;
@@ -59,7 +57,7 @@ class Case {
     p.out = out.data();
     p.rows_gradient = wants_rows() ? rows.data() : nullptr;
     p.parameter_gradient = result.parameter_gradient.data();
-    semideep::cpu::execute(p, capability, threads, parallel(threads));
+    backend::execute(p, order);
     if (p.task == Task::gradient) {
       if (wants_rows()) result.rows_gradient = widen(rows, p.dtype);
     } else {
@@ -79,17 +77,6 @@ class Case {
 
  private:
   int64_t element_bytes() const { return p.dtype == DType::float32 ? 4 : 8; }
-
-  static semideep::cpu::ParallelFor parallel(int threads) {
-    return [threads](int64_t count, int64_t, const semideep::cpu::RangeBody& body) {
-      if (threads == 1) return body(0, count);
-      std::vector<std::thread> pool;
-      const int64_t step = count / threads + 1;
-      for (int64_t begin = 0; begin < count; begin += step)
-        pool.emplace_back([=, &body] { body(begin, begin + step < count ? begin + step : count); });
-      for (std::thread& thread : pool) thread.join();
-    };
-  }
 
   std::vector<double> widen(const std::vector<unsigned char>& raw, DType dtype) const {
     std::vector<double> wide(raw.size() / (dtype == DType::float32 ? 4 : 8));

@@ -2,11 +2,7 @@
 #pragma once
 
 #include <cstdio>
-#include <cstdlib>
-#include <stdexcept>
 #include <string>
-
-#include "cpu/capability.h"
 
 namespace check {
 
@@ -17,16 +13,6 @@ inline void that(bool holds, const std::string& promise) {
   ++checks;
   if (holds) return;
   if (++failures <= 20) std::printf("FAILED: %s\n", promise.c_str());
-}
-
-// The instruction set under test; ends the test as skipped (77) where the machine lacks it.
-inline semideep::cpu::Capability capability() {
-  try {
-    return semideep::cpu::active_capability();
-  } catch (const std::runtime_error& error) {
-    std::printf("skipped: %s\n", error.what());
-    std::exit(77);
-  }
 }
 
 // The exit status of main().

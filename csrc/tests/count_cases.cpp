@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "backend.h"
 #include "check.h"
 #include "core/registry.h"
 #include "cpu/scheduler.h"
@@ -133,7 +134,7 @@ std::vector<Case> cases_of(int metric) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto capability = check::capability();
+  const auto capability = backend::capability();
   std::printf("%s\n", SEMIDEEP_BUILD);
   int metric = 0;
   semideep::for_each(semideep::Metrics{}, [&]<class Metric>() {

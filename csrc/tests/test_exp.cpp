@@ -18,7 +18,7 @@ std::vector<double> exponentials(const std::vector<double>& arguments) {
   const double one = 1.0;
   c.p.left.shift = shift.data();
   c.p.right.values = &one;
-  return c.run(check::capability(), 1).out;
+  return c.run(1).out;
 }
 
 std::string at(double argument) { return "exp(" + std::to_string(argument) + ")"; }
@@ -26,6 +26,7 @@ std::string at(double argument) { return "exp(" + std::to_string(argument) + ")"
 }  // namespace
 
 int main() {
+  backend::skip_unless_available();
   std::vector<double> arguments;
   for (double x = -760; x < 709; x += 0.0037) arguments.push_back(x);
   for (double x = -1e-3; x < 1e-3; x += 1.37e-8) arguments.push_back(x);

@@ -1,0 +1,176 @@
+// The weighted sum of float32 rows of few features under the exponential kernel: differences in registers.
+//
+// A block is 16 x 16 threads. Thread (row, group) has the rows row + 16 r, whose features stay in its registers,
+// and every 16th column of a tile, whose features it reads from shared memory once for its four rows.
+#pragma once
+
+#include "cuda/float_care.h"
+
+SEMIDEEP_MATH_BEGIN
+
+constexpr int kDirectThreads = 256;
+constexpr int kDirectColumns = 128;
+constexpr int kDirectRows = kUnitRows / 16;  // of a thread
+constexpr int kMostDirectFeatures = 16;
+constexpr int kFlushTiles = 8;  // sums are taken in float for so many tiles
+
+template <class Metric, int D>
+__device__ __forceinline__ FloatPair direct_distance(const float (&x)[D], const float* y,
+                                                     int64_t features) {
+  // Two chains of additions: half the rounding of one.
+  float even = 0.0f, odd = 0.0f;
+#pragma unroll
+  for (int k = 0; k < D; ++k) {
+    float& sum = k % 2 == 0 ? even : odd;
+    sum = Metric::accumulate(sum, x[k], y[k]);
+  }
+  return float_distance<Metric>({even + odd, -0.0f}, features);  // -0.0: x + -0.0 is x, no addition
+}
+
+// Features and the values of the sums of one column, in vectors of four.
+template <int D, int Sums>
+struct DirectColumn {
+  alignas(16) float features[(D + 3) / 4 * 4];
+  float values[Sums];
+};
+template <int D, int Sums>
+struct DirectShared {
+  DirectColumn<D, Sums> columns[kDirectColumns];
+};
+
+template <class Metric, int D>
+__device__ __forceinline__ void load_prepared(const Problem& p, const Side& side, const void* infos,
+                                              int64_t batch, int64_t at, float (&to)[D]) {
+  auto info = info_of<double, Metric>(p, side, infos, batch, at);
+  // A zero row under cosine: no sum of squares gives its distances.
+  if (Metric::Row::has_info && info.stat != 1.0) info.scale = NAN;
+  const RowReader<double> read(p, side, batch, at);
+#pragma unroll
+  for (int k = 0; k < D; ++k)
+    to[k] = k < p.features ? static_cast<float>(Metric::Row::prepare(read(k), info)) : 0.0f;
+}
+
+// partial[row][s] = sum_j k_l(d_ij) values[l, j, c] with s = l C + c
+template <class Metric, int D, int Sums>
+__global__ void __launch_bounds__(kDirectThreads, Sums == 1 && D <= 8 ? 2 : 1)
+    float_direct_sum(const Problem p, const Pass pass) {
+  auto& columns = cuda::shared_memory<DirectShared<D, Sums>>()->columns;
+  const int64_t groups = (pass.width + Sums - 1) / Sums;
+  const Place place(p, pass, blockIdx.x / groups);
+  const int64_t first = blockIdx.x % groups * Sums;
+  const int row = threadIdx.x % 16, group = threadIdx.x / 16;
+  const auto row_at = [&](int r) {
+    return place.row_begin + (row + 16 * r < place.rows ? row + 16 * r : place.rows - 1);
+  };
+  const FloatCare<Metric> care(p, place.batch);
+  FloatPair parameters[Sums];
+#pragma unroll
+  for (int i = 0; i < Sums; ++i)
+    parameters[i] = bits_parameter(
+        p, place.batch, (first + i < pass.width ? first + i : pass.width - 1) / p.columns);
+
+  float x[kDirectRows][D];
+#pragma unroll
+  for (int r = 0; r < kDirectRows; ++r)
+    load_prepared<Metric>(p, p.left, pass.left_info, place.batch, row_at(r), x[r]);
+
+  FloatPair totals[kDirectRows][Sums] = {};
+  float sums[kDirectRows][Sums] = {};
+  int tiles = 0;
+  for (int64_t begin = place.column_begin; begin < place.column_end; begin += kDirectColumns) {
+    const int64_t left = place.column_end - begin;
+    const int count = left < kDirectColumns ? static_cast<int>(left) : kDirectColumns;
+    __syncthreads();  // until all are done with the last tile
+    if (threadIdx.x < kDirectColumns) {
+      // Columns past the end repeat the last one, with the value 0.
+      const bool exists = static_cast<int>(threadIdx.x) < count;
+      const int64_t at = exists ? begin + threadIdx.x : place.column_end - 1;
+      float y[D];
+      load_prepared<Metric>(p, p.right, pass.right_info, place.batch, at, y);
+#pragma unroll
+      for (int k = 0; k < D; ++k) columns[threadIdx.x].features[k] = y[k];
+#pragma unroll
+      for (int i = 0; i < Sums; ++i) {
+        const int64_t s = first + i;
+        columns[threadIdx.x].values[i] =
+            exists && s < pass.width
+                ? static_cast<float>(
+                      value_at(p, p.right, place.batch, s / p.columns, at, s % p.columns))
+                : 0.0f;
+      }
+    }
+    __syncthreads();
+    uint32_t doubtful = 0;  // one bit for each pair: those are left out here and taken below
+#pragma unroll
+    for (int i = 0; i < kDirectColumns / 16; ++i) {
+      const DirectColumn<D, Sums>& column = columns[group + 16 * i];
+#pragma unroll
+      for (int r = 0; r < kDirectRows; ++r) {
+        const FloatPair d = direct_distance<Metric>(x[r], column.features, p.features);
+        const bool doubt = care.doubts_differences(d.hi);
+        if (doubt) doubtful |= 1u << (i * kDirectRows + r);
+#pragma unroll
+        for (int s = 0; s < Sums; ++s) {
+          const float kernel = exp2(Exponential::log_value(d, parameters[s]));
+          sums[r][s] = ::fmaf(doubt ? 0.0f : kernel, column.values[s], sums[r][s]);
+        }
+      }
+    }
+#pragma unroll 1
+    for (; doubtful != 0; doubtful &= doubtful - 1) {
+      const int pair = __ffs(static_cast<int>(doubtful)) - 1, r = pair % kDirectRows;
+      const int j = group + pair / kDirectRows * 16;
+      if (j >= count) continue;
+      const double d = exact_distance<Metric, 1>(p, pass, place.batch, row_at(r), begin + j);
+#pragma unroll
+      for (int s = 0; s < Sums; ++s) {
+        if (first + s >= pass.width) continue;
+        const double lambda = p.parameter[place.batch * p.parameters + (first + s) / p.columns];
+        const double kernel = Exponential::value(d, lambda, 0.0);
+        const float part = static_cast<float>(kernel * static_cast<double>(columns[j].values[s]));
+#pragma unroll
+        for (int to = 0; to < kDirectRows; ++to)  // registers have no addresses
+          if (to == r) sums[to][s] += part;
+      }
+    }
+    if (++tiles % kFlushTiles == 0)
+#pragma unroll
+      for (int r = 0; r < kDirectRows; ++r)
+#pragma unroll
+        for (int i = 0; i < Sums; ++i) {
+          totals[r][i] = totals[r][i] + FloatPair(sums[r][i], 0.0f);
+          sums[r][i] = 0.0f;
+        }
+  }
+
+  // The 16 groups of a row's columns are folded in order.
+  __syncthreads();
+  double* parts = cuda::shared_memory<double>();  // [group][row]
+  double* partial = static_cast<double*>(pass.partial) + place.partial * pass.width;
+#pragma unroll
+  for (int i = 0; i < Sums; ++i) {
+#pragma unroll
+    for (int r = 0; r < kDirectRows; ++r) {
+      const FloatPair total = totals[r][i] + FloatPair(sums[r][i], 0.0f);
+      parts[group * kUnitRows + row + 16 * r] =
+          static_cast<double>(total.hi) + static_cast<double>(total.lo);
+    }
+    __syncthreads();
+    if (threadIdx.x < place.rows && first + i < pass.width) {
+      double total = 0.0;
+      for (int g = 0; g < 16; ++g) total += parts[g * kUnitRows + threadIdx.x];
+      partial[threadIdx.x * pass.width + first + i] = total;
+    }
+    __syncthreads();
+  }
+}
+
+// What the final fold needs, too, is in the size.
+template <int D, int Sums>
+constexpr int direct_shared_bytes() {
+  constexpr int parts = 16 * kUnitRows * static_cast<int>(sizeof(double));
+  constexpr int columns = static_cast<int>(sizeof(DirectShared<D, Sums>));
+  return columns > parts ? columns : parts;
+}
+
+SEMIDEEP_MATH_END
