@@ -4,12 +4,15 @@
 #   PYTHON=python3.12         interpreter of a new .venv
 #   TORCH='torch==2.13.0 ...' what pip installs as torch; name a CUDA build here to get one
 #   SEMIDEEP_CUDA=off         as in setup.py
+#   GPU_PYTHON=python3        interpreter of make gpu, with a CUDA build of torch; .venv is not used
 #   SANITIZE=thread           C++ tests under a sanitizer (make ctest): address, thread or undefined
 
 PYTHON ?= python3
 # The version that the tests are known to pass with; any from 2.10 on may be given.
 TORCH ?= torch==2.13.0
 SEMIDEEP_CUDA ?= auto
+GPU_PYTHON ?= python3
+GPU_OPTIONS ?=
 SANITIZE ?=
 COUNT_OPTIONS ?=
 
@@ -33,7 +36,7 @@ BUILD_INPUTS := setup.py CMakeLists.txt semideep_ext/_version.py $(filter-out cs
 
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test lint ctest ctest-aarch64 pytest bench bench-scaling bench-counts \
-  bench-counts-accept format clean
+  bench-counts-accept gpu format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /make \1\t/' \
@@ -84,6 +87,9 @@ bench-counts: .venv/dev.stamp  ## Count instructions under valgrind; fails where
 
 bench-counts-accept:  ## Make the instruction counts of this machine the baseline
 	@$(MAKE) --no-print-directory bench-counts COUNT_OPTIONS=--accept
+
+gpu:  ## On a machine with a card, without downloads: build, test, measure; benchmarks/results/<gpu>.json
+	$(GPU_PYTHON) benchmarks/gpu.py $(GPU_OPTIONS)
 
 format: .venv/dev.stamp  ## Apply the style
 	$(BIN)/ruff check --fix --exit-zero

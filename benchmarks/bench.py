@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
-import platform
-import re
-import subprocess
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,14 +20,13 @@ from typing import Any
 import ceilings
 import report
 import torch
+from record import commit, cpu_name, results_path, save
 
 from semideep_ext.bench import TURNS, compete, table, versions
 from semideep_ext.cells import LAMBDA, Cell
 from semideep_ext.config import config
-from semideep_ext.contestants import OURS, Call
+from semideep_ext.contestants import CONTESTANTS, OURS, Call, Contestant
 from semideep_ext.functional import distance_weights
-
-HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,8 @@ class Target:
     """What a cell must reach; None where nothing is promised."""
 
     ratio: float | None = None  # time of the fastest peer / ours, at least
+    keops: float | None = None  # time of pykeops / ours, at least
+    share: float | None = None  # of the binding ceiling, at least, where not as report.py says
     overhead_us: float | None = None  # beyond torch.cdist alone, at most
     backward: float | None = None  # time of both backward passes / the forward pass, at most
 
@@ -76,6 +74,10 @@ def name(cell: Cell) -> str:
     return f"{cell.metric} {cell.n} x {cell.m} x {cell.d}{bits} {cell.dtype}{backward}"
 
 
+# A peer whose weights are further off than this computes something else.
+WORST_ERROR = 1e-3
+
+
 def beside(cell: Cell, target: Target) -> dict[str, Call]:
     """The calls that targets refer to."""
     if target.overhead_us:
@@ -85,9 +87,9 @@ def beside(cell: Cell, target: Target) -> dict[str, Call]:
     return {}
 
 
-def measure(cell: Cell, target: Target, turns: int) -> dict[str, Any]:
+def measure(cell: Cell, target: Target, turns: int, **options: Any) -> dict[str, Any]:
     others = beside(cell, target)
-    outcomes = compete(cell, turns=turns, beside=others)
+    outcomes = compete(cell, turns=turns, beside=others, **options)
     return {
         "name": name(cell),
         **asdict(cell),
@@ -99,12 +101,18 @@ def measure(cell: Cell, target: Target, turns: int) -> dict[str, Any]:
 
 def summarise(result: dict[str, Any], cell: Cell, rates: ceilings.Rates) -> dict[str, Any]:
     """What follows from a cell's times and the ceilings."""
-    times = {k: o["seconds"] for k, o in result["contestants"].items() if "seconds" in o}
+    times = {
+        k: o["seconds"]
+        for k, o in result["contestants"].items()
+        if "seconds" in o and (k == OURS or o["error"] <= WORST_ERROR)
+    }
     ours = times.pop(OURS)
     found: dict[str, Any] = {}
     if times:
         found["best_peer"] = min(times, key=times.__getitem__)
         found["ratio"] = times[found["best_peer"]] / ours
+    if "pykeops" in times and cell.device == "cuda":
+        found["keops"] = times["pykeops"] / ours
     for reference, outcome in result["beside"].items():
         if reference == "forward":
             found["backward"] = ours / outcome["seconds"] - 1
@@ -113,17 +121,35 @@ def summarise(result: dict[str, Any], cell: Cell, rates: ceilings.Rates) -> dict
     if cell.threads is None:  # the ceilings are those of all threads
         found["floor"], found["ceiling"] = ceilings.floor(cell, rates)
         found["share"] = found["floor"] / ours
+        found["shares"] = {unit: floor / ours for floor, unit in ceilings.floors(cell, rates)}
     return found
 
 
-def run(wanted: dict[Cell, Target], turns: int, path: Path | None) -> dict[str, Any]:
-    """Measure the cells; print, and write to a file where one is given, as results come in."""
-    results: dict[str, Any] = {**facts(), "turns": turns, "cells": []}
+def run(
+    wanted: dict[Cell, Target],
+    turns: int,
+    path: Path | None,
+    measure_ceilings: Callable[[], ceilings.Rates] | None = None,
+    cells_per_ceiling: int = 1,
+    **options: Any,
+) -> dict[str, Any]:
+    """Measure the cells; print, and write to a file where one is given, as results come in.
+
+    Options are those of `compete`.
+    """
+    if measure_ceilings is None:
+
+        def measure_ceilings() -> ceilings.Rates:
+            return ceilings.measure(torch.get_num_threads())
+
+    peers = options.get("contestants", CONTESTANTS)
+    results: dict[str, Any] = {**facts(peers), "turns": turns, "cells": []}
     samples = []
     for number, (cell, target) in enumerate(wanted.items(), 1):
-        samples.append(ceilings.measure(torch.get_num_threads()))
+        if (number - 1) % cells_per_ceiling == 0:
+            samples.append(measure_ceilings())
         rates = ceilings.median(samples)
-        result = measure(cell, target, turns)
+        result = measure(cell, target, turns, **options)
         results["cells"].append(result)
         results["ceilings"] = {"median": rates, "samples": samples}
         # Again for the earlier ones, since the medians have moved.
@@ -136,49 +162,16 @@ def run(wanted: dict[Cell, Target], turns: int, path: Path | None) -> dict[str, 
     return results
 
 
-def facts() -> dict[str, Any]:
+def facts(contestants: Mapping[str, Contestant] = CONTESTANTS) -> dict[str, Any]:
     """What was measured, where and when."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude=*"],
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-    )
     return {
         "cpu": cpu_name(),
-        "commit": found.stdout.strip() or "unknown",
+        "commit": commit(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "load_average": os.getloadavg()[0],
         "config": config(),
-        "versions": versions(),
+        "versions": versions(contestants),
     }
-
-
-def cpu_name() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-        return next(
-            line.split(":")[1].strip() for line in text.splitlines() if "model name" in line
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def results_path(suffix: str = "") -> Path:
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", cpu_name()).strip("-").lower()
-    return HERE / "results" / f"{slug}{suffix}.json"
-
-
-def save(results: dict[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(_rounded(results), indent=1) + "\n")
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_rounded(entry) for entry in value]
-    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def main() -> None:

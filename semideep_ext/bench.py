@@ -24,8 +24,16 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from semideep_ext.cells import LAMBDA, Cell, draw
-from semideep_ext.contestants import CONTESTANTS, OURS, Call, Contestant, UnsupportedError
+from semideep_ext import _cuda_clock
+from semideep_ext.cells import LAMBDA, SMALL_PAIRS, Cell, draw
+from semideep_ext.contestants import (
+    CONTESTANTS,
+    CUDA_CONTESTANTS,
+    OURS,
+    Call,
+    Contestant,
+    UnsupportedError,
+)
 from semideep_ext.testing import (
     dense_distances,
     reference_distances,
@@ -42,13 +50,15 @@ TURNS = 5
 LONGEST_CALL = 20.0  # seconds
 # All turns of a contestant together: the slow ones get fewer, down to the one that warms up.
 SECONDS_OF_TURNS = 2.0
+# A card needs that much more than a processor before a trial says how fast a way is.
+CUDA_TRIAL = 16
 # Short calls are repeated within a turn, for the resolution of the clock and for sleeping threads.
 SECONDS_OF_A_TURN = 0.02
 
 
 def compete(
     cell: Cell,
-    contestants: Mapping[str, Contestant] = CONTESTANTS,
+    contestants: Mapping[str, Contestant] | None = None,
     turns: int = TURNS,
     longest_call: float = LONGEST_CALL,
     beside: Mapping[str, Call] | None = None,
@@ -59,8 +69,8 @@ def compete(
     ----------
     cell : Cell
         What to compute.
-    contestants : mapping of str to Contestant
-        By name.
+    contestants : mapping of str to Contestant, optional
+        By name. Default: all who compute on the cell's device.
     turns : int
         Of each contestant; fewer, where they would take more than 2 seconds together.
     longest_call : float
@@ -75,6 +85,7 @@ def compete(
         "peak_mib" (what a call needs beyond the memory in use before; None where the system does
         not tell) and "error" (largest relative error of a weight, and of a gradient relative to its
         largest entry). Or "skipped", the reason. After them `beside`, with "seconds" and "turns".
+        On a card, small cells have "graph_seconds" too: a call's replay from a CUDA graph.
 
     Examples
     --------
@@ -82,15 +93,18 @@ def compete(
     >>> outcomes[OURS]["error"] < 1e-6
     True
     """
+    if contestants is None:
+        contestants = CUDA_CONTESTANTS if cell.device == "cuda" else CONTESTANTS
     x, y = draw(cell)
     outcomes: dict[str, Outcome] = {}
     calls: dict[str, Call] = {}
-    with _threads(cell.threads) as threads, _quiet(), _memory_limit():
+    memory_limit = contextlib.nullcontext() if x.is_cuda else _memory_limit()
+    with _threads(cell.threads) as threads, _quiet(), memory_limit:
         error = _error_against_reference(cell, x, y)
         for name, contestant in contestants.items():
             try:
                 way, call = _fastest_way(contestant, cell, threads, x, y, longest_call)
-                outcome, out = _full_calls(call, x, y)
+                outcome, out = _full_calls(call, x, y, cell.is_small)
                 outcomes[name] = {**outcome, "error": error(out), "way": way}
                 calls[name] = call
             except Exception as reason:  # whatever a library, or its compiler, comes up with
@@ -108,7 +122,8 @@ def _fastest_way(
     contestant: Contestant, cell: Cell, threads: int, x: Tensor, y: Tensor, longest_call: float
 ) -> tuple[str, Call]:
     ways = contestant.ways(cell, threads)
-    part = x[: max(16, contestant.trial_pairs // cell.m)]
+    trial_pairs = contestant.trial_pairs * (CUDA_TRIAL if x.is_cuda else 1)
+    part = x[: max(16, trial_pairs // cell.m)]
     times: dict[str, float] = {}
     failures = []
     for way, call in ways.items():
@@ -127,28 +142,41 @@ def _fastest_way(
 
 
 def _seconds(call: Call, x: Tensor, y: Tensor, repetitions: int = 1) -> float:
+    if x.is_cuda:
+        small = len(x) * len(y) < SMALL_PAIRS
+        clock = _cuda_clock.launch_seconds if small else _cuda_clock.seconds
+        return clock(lambda: call(x, y), repetitions)
     start = time.perf_counter()
     for _ in range(repetitions):
         call(x, y)
     return (time.perf_counter() - start) / repetitions
 
 
-def _full_calls(call: Call, x: Tensor, y: Tensor) -> tuple[Outcome, tuple[Tensor, ...]]:
+def _full_calls(
+    call: Call, x: Tensor, y: Tensor, small: bool
+) -> tuple[Outcome, tuple[Tensor, ...]]:
     """Time and memory of the whole problem: medians of three short calls, or of one long one."""
 
     def timed() -> tuple[float, tuple[Tensor, ...]]:
         start = time.perf_counter()
         out = call(x, y)
+        if x.is_cuda:
+            torch.cuda.synchronize()
         return time.perf_counter() - start, out
 
     seconds: list[float] = []
     peaks: list[float] = []
     while len(seconds) < 3 and sum(seconds) < 1:
-        (elapsed, out), peak = _peak_increase(timed)
+        measure = _cuda_clock.peak_increase if x.is_cuda else _peak_increase
+        (elapsed, out), peak = measure(timed)
         seconds.append(elapsed)
         peaks += [] if peak is None else [peak]
     peak_mib = statistics.median(peaks) if peaks else None
-    return {"seconds": statistics.median(seconds), "turns": len(seconds), "peak_mib": peak_mib}, out
+    outcome: Outcome = {"seconds": statistics.median(seconds), "turns": len(seconds)}
+    outcome["peak_mib"] = peak_mib
+    if x.is_cuda and small:
+        outcome["graph_seconds"] = _cuda_clock.graph_seconds(lambda: call(x, y))
+    return outcome, out
 
 
 def _take_turns(
@@ -174,6 +202,7 @@ def _error_against_reference(
     cell: Cell, x: Tensor, y: Tensor
 ) -> Callable[[tuple[Tensor, ...]], float]:
     """Compare with exact arithmetic, on some rows of the large cells."""
+    x, y = (side.double().cpu() for side in (x, y))
     rows = _spread(cell.n, max(8, min(500, 10**8 // (cell.m * cell.d))))
     exact = reference_weights(reference_distances(x[rows], y, cell.metric), LAMBDA)
     gradients = []
@@ -183,7 +212,7 @@ def _error_against_reference(
             gradients.append((at, _reference_gradient(cell, some[at], others) / cell.m))
 
     def error(out: tuple[Tensor, ...]) -> float:
-        w, *rest = out
+        w, *rest = (t.cpu() for t in out)
         worst = float((w[rows].double() / torch.from_numpy(exact) - 1).abs().max())
         for actual, (at, reference) in zip(rest, gradients, strict=True):
             worst = max(worst, relative_error(actual[at], reference))
@@ -281,7 +310,7 @@ def _quiet() -> Iterator[None]:
 # --- what is said ---------------------------------------------------------------------------------
 
 
-def versions() -> dict[str, str]:
+def versions(contestants: Mapping[str, Contestant] = CONTESTANTS) -> dict[str, str]:
     """Return the version of each contestant, or "not installed".
 
     Examples
@@ -289,14 +318,14 @@ def versions() -> dict[str, str]:
     >>> versions()["torch.compile"] == torch.__version__
     True
     """
-    return {name: _version(contestant.package) for name, contestant in CONTESTANTS.items()}
+    return {name: _version(contestant.package) for name, contestant in contestants.items()}
 
 
 def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
+    for name in (package, f"{package}-cu12", f"{package}-cu13"):  # wheels for a CUDA version
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return "not installed"
 
 
 def _one_line(reason: Exception, package: str) -> str:
@@ -304,7 +333,8 @@ def _one_line(reason: Exception, package: str) -> str:
         return str(reason)
     if isinstance(reason, ModuleNotFoundError) and _version(package) == "not installed":
         return "not installed"
-    if isinstance(reason, MemoryError) or "allocate memory" in str(reason):
+    texts = ("allocate memory", "CUDA out of memory")
+    if isinstance(reason, MemoryError) or any(text in str(reason) for text in texts):
         return "out of memory"
     first, *_ = str(reason).strip().splitlines() or [""]
     return f"{type(reason).__name__}: {first}"

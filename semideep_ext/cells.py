@@ -9,9 +9,11 @@ from torch import Tensor
 
 from semideep_ext.testing import random_rows
 
-__all__ = ["LAMBDA", "Cell", "draw"]
+__all__ = ["LAMBDA", "SMALL_PAIRS", "Cell", "draw"]
 
 LAMBDA = 0.8
+# Of a call whose overhead is what counts.
+SMALL_PAIRS = 2**16
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Cell:
         A name in `semideep_ext.METRICS`.
     n, m, d : int
         Rows of x, rows of y, features.
-    dtype : {"float32", "float64"}
+    dtype : {"float32", "float64", "bfloat16"}
         Of the rows.
     backward : bool
         Whether the gradients with respect to x and y are part of the call.
@@ -32,6 +34,8 @@ class Cell:
         Whether the rows of hamming hold 0 and 1, instead of four categories.
     threads : int, optional
         Default: as many as torch uses.
+    device : str
+        Where the rows are.
     """
 
     metric: str
@@ -42,11 +46,17 @@ class Cell:
     backward: bool = False
     bits: bool = False
     threads: int | None = None
+    device: str = "cpu"
 
     @property
     def is_binary(self) -> bool:
         """Whether the rows hold 0 and 1 only."""
         return self.bits or self.metric == "jaccard"
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the overhead of a call is what counts."""
+        return self.n * self.m < SMALL_PAIRS
 
 
 def draw(cell: Cell) -> tuple[Tensor, Tensor]:
@@ -65,4 +75,4 @@ def draw(cell: Cell) -> tuple[Tensor, Tensor]:
         x, y = (b.to(dtype) for b in bits)
     else:
         x, y = (random_rows(cell.metric, n, cell.d, dtype, generator) for n in (cell.n, cell.m))
-    return x, y
+    return x.to(cell.device), y.to(cell.device)

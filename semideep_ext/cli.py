@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--backward", action="store_true", help="with the gradients of x and y")
     bench.add_argument("--bits", action="store_true", help="hamming on 0 and 1, not 4 categories")
     bench.add_argument("--threads", type=_at_least(1), help="default: as many as torch uses")
+    bench.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="default cpu")
     bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
     commands.add_parser("info", help="show versions, instruction sets and metrics")
     return parser
@@ -94,9 +95,12 @@ def _bench(options: argparse.Namespace) -> None:
     try:
         from semideep_ext.bench import compete, table, versions
         from semideep_ext.cells import Cell
+        from semideep_ext.testing import DEVICES
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}: pip install semideep_ext[bench]") from error
 
+    if options.device not in DEVICES:
+        raise ImportError(f"--device {options.device}: no card, or no kernels for it; give cpu")
     fields = (field.name for field in dataclasses.fields(Cell))
     cell = Cell(**{name: getattr(options, name) for name in fields})
     outcomes = compete(cell)

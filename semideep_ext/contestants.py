@@ -20,11 +20,12 @@ from torch import Tensor
 from semideep_ext.cells import LAMBDA, Cell
 from semideep_ext.functional import distance_weights
 
-__all__ = ["CONTESTANTS", "OURS", "Contestant", "UnsupportedError"]
+__all__ = ["CONTESTANTS", "CUDA_CONTESTANTS", "OURS", "Contestant", "UnsupportedError"]
 
 OURS = "semideep_ext"
 # Distances at a time, for those who work in blocks of rows. Which is faster depends on the caches.
 BLOCKS = (2**20, 2**22)
+CUDA_BLOCKS = (2**22, 2**26)  # in the second-level cache; large enough for launches to cost nothing
 
 # Two sets of rows -> weights, and in cells with backward also the gradients of their sum.
 Call = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
@@ -80,6 +81,17 @@ def _bfloat_product(x: Tensor, y: Tensor) -> Tensor:
     return (x.bfloat16() @ y.bfloat16().T).to(x.dtype)
 
 
+# Exact products on the tensor cores of a card, whose sums are float32 or int32.
+
+
+def _tensor_core_product(x: Tensor, y: Tensor) -> Tensor:
+    return torch.mm(x.bfloat16(), y.bfloat16().T, out_dtype=torch.float32)
+
+
+def _integer_product(x: Tensor, y: Tensor) -> Tensor:
+    return torch._int_mm(x.to(torch.int8), y.to(torch.int8).T).to(x.dtype)
+
+
 def _one_hot(x: Tensor) -> Tensor:
     categories = torch.arange(4, device=x.device)  # as random_rows draws them
     return (x[:, :, None] == categories).flatten(1).to(x.dtype)
@@ -102,6 +114,44 @@ _BY_BFLOAT_PRODUCT: dict[str, Distances] = {
 }
 
 
+_Product = Callable[[Tensor, Tensor], Tensor]
+
+
+def _with_product(metric: str, product: _Product) -> Distances:
+    """Return the matrix formula of a metric on small integers, or on bfloat16, by this product."""
+
+    def distances(x: Tensor, y: Tensor) -> Tensor:
+        if metric == "hamming":
+            return 1 - product(_one_hot(x), _one_hot(y)) / x.shape[1]
+        shared = product(x, y)
+        if metric == "hamming of bits":
+            return (_sizes(x, y) - 2 * shared) / x.shape[1]
+        if metric == "jaccard":
+            return _jaccard(shared, _sizes(x, y))
+        x_squared, y_squared = x.square().sum(1)[:, None], y.square().sum(1)
+        if metric == "cosine":
+            return 1 - shared * x_squared.rsqrt() * y_squared.rsqrt()
+        squared = x_squared + y_squared - 2 * shared
+        return squared.clamp(min=1e-30).sqrt() if metric == "euclidean" else squared.clamp(min=0)
+
+    return distances
+
+
+# Functions made once: torch.compile is asked for each only once.
+_CUDA_PRODUCTS = {
+    (metric, name): _with_product(metric, product)
+    for metric in _BY_PRODUCT
+    for name, product in {
+        "bfloat16 product": _tensor_core_product,
+        "int8 product": _integer_product,
+    }.items()
+}
+
+
+def _weight_dtype(rows: Tensor) -> torch.dtype:
+    return torch.float64 if rows.dtype == torch.float64 else torch.float32
+
+
 def _compared(x: Tensor, y: Tensor) -> Tensor:
     return (x[:, None] != y).to(x.dtype).mean(2)
 
@@ -111,7 +161,11 @@ def _formulas(cell: Cell) -> dict[str, Distances]:
     if name not in _BY_PRODUCT:
         raise UnsupportedError(f"no formula for {name!r}")
     found = {"product": _BY_PRODUCT[name]}
-    if name in _BY_BFLOAT_PRODUCT and cell.d <= 256:
+    counts = name in _BY_BFLOAT_PRODUCT
+    if cell.device == "cuda":
+        exact = {"bfloat16 product": counts or cell.dtype == "bfloat16", "int8 product": counts}
+        found |= {way: _CUDA_PRODUCTS[name, way] for way, is_exact in exact.items() if is_exact}
+    elif counts and cell.d <= 256:
         found["bfloat16 product"] = _BY_BFLOAT_PRODUCT[name]
     if name == "hamming":
         found["comparison"] = _compared
@@ -123,16 +177,17 @@ def _name_of_formula(cell: Cell) -> str:
 
 
 @cache
-def _compiled(distances: Distances) -> Call:
+def _compiled(distances: Distances, dynamic: bool = True) -> Call:
     # Every formula is a variant of the one function below; past the limit, torch would not compile.
-    torch._dynamo.config.recompile_limit = 64
-    # One compilation serves all sizes: measured to be as fast as one for each.
-    return torch.compile(_torch_call(distances), dynamic=True, fullgraph=True)
+    torch._dynamo.config.recompile_limit = 200
+    # On CPUs one compilation for all sizes was measured to be as fast as one for each.
+    return torch.compile(_torch_call(distances), dynamic=dynamic, fullgraph=True)
 
 
 def _torch_call(distances: Distances) -> Call:
     def call(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-        return (torch.exp(-LAMBDA * distances(x, y)).mean(1),)
+        dtype = _weight_dtype(x)
+        return (torch.exp(-LAMBDA * distances(x.to(dtype), y.to(dtype))).mean(1),)
 
     return call
 
@@ -151,7 +206,8 @@ def _in_blocks(call: Call, rows: int) -> Call:
     def blocks(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         if rows >= len(x):
             return call(x, y)
-        w, x_gradient, y_gradient = x.new_empty(len(x)), torch.empty_like(x), torch.zeros_like(y)
+        w = x.new_empty(len(x), dtype=_weight_dtype(x))
+        x_gradient, y_gradient = torch.empty_like(x), torch.zeros_like(y)
         gradients: list[Tensor] = []
         for start in range(0, len(x), rows):
             at = slice(start, start + rows)
@@ -165,19 +221,28 @@ def _in_blocks(call: Call, rows: int) -> Call:
 
 
 def _block_rows(cell: Cell) -> dict[str, int]:
-    rows = {min(cell.n, max(16, distances // cell.m)) for distances in BLOCKS}
+    blocks = CUDA_BLOCKS if cell.device == "cuda" else BLOCKS
+    rows = {min(cell.n, max(16, distances // cell.m)) for distances in blocks}
     return {f"{r} rows": r for r in sorted(rows)}
 
 
-def _torch_compile(cell: Cell, threads: int) -> dict[str, Call]:
+def _compiled_formulas(cell: Cell) -> dict[str, Call]:
     return {
         formula: _with_backward(_compiled(distances), cell)
         for formula, distances in _formulas(cell).items()
     }
 
 
+def _torch_compile(cell: Cell, threads: int) -> dict[str, Call]:
+    calls = _compiled_formulas(cell)
+    if cell.device == "cuda" and cell.d >= 64 and not cell.backward:  # takes long to compile
+        fixed = _compiled(_formulas(cell)["product"], dynamic=False)
+        calls["product, sizes fixed"] = _with_backward(fixed, cell)
+    return calls
+
+
 def _torch_in_blocks(cell: Cell, threads: int) -> dict[str, Call]:
-    calls = {f"compiled {name}": call for name, call in _torch_compile(cell, threads).items()}
+    calls = {f"compiled {name}": call for name, call in _compiled_formulas(cell).items()}
     eager = {**_formulas(cell)}
     eager.pop("comparison", None)  # would store N x M x D values
     if cell.metric == "euclidean":
@@ -346,12 +411,35 @@ def _pykeops(cell: Cell, threads: int) -> dict[str, Call]:
         raise UnsupportedError(f"no formula for {name!r}")
 
     def call(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        x, y = x.to(_weight_dtype(x)), y.to(_weight_dtype(y))
         if cell.metric == "cosine":
             x, y = torch.nn.functional.normalize(x), torch.nn.functional.normalize(y)
         d = _LAZY[name](lazy(x[:, None]), lazy(y[None]))
         return ((-LAMBDA * d).exp().sum(1)[:, 0] / len(y),)
 
     return {"LazyTensor": _with_backward(call, cell)}
+
+
+def _cuvs(cell: Cell, threads: int) -> dict[str, Call]:
+    pairwise_distance = import_module("cuvs.distance").pairwise_distance
+    _forward_only(cell)
+    if cell.metric == "jaccard":
+        raise UnsupportedError("has no jaccard distance of dense rows")
+
+    def distances(x: Tensor, y: Tensor) -> Tensor:
+        dtype = _weight_dtype(x)
+        # It writes to another stream than torch's.
+        found = torch.empty((len(x), len(y)), dtype=dtype, device=x.device)
+        torch.cuda.current_stream().synchronize()
+        pairwise_distance(
+            x.to(dtype).contiguous(), y.to(dtype).contiguous(), out=found, metric=cell.metric
+        )
+        return found
+
+    def call(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        return (distances(x, y).mul_(-LAMBDA).exp_().mean(1),)
+
+    return {name: _in_blocks(call, rows) for name, rows in _block_rows(cell).items()}
 
 
 def _semideep(cell: Cell, threads: int) -> dict[str, Call]:
@@ -381,4 +469,9 @@ CONTESTANTS: dict[str, Contestant] = {
     "numkong": Contestant("numkong", _numkong),
     "simsimd": Contestant("simsimd", _simsimd),
     "semideep": Contestant("semideep", _semideep),
+}
+# Those who compute on a card.
+CUDA_CONTESTANTS: dict[str, Contestant] = {
+    **{name: CONTESTANTS[name] for name in (OURS, "torch.compile", "torch in blocks", "pykeops")},
+    "cuvs": Contestant("cuvs", _cuvs),
 }

@@ -485,6 +485,7 @@ def test_the_command_prints_json(quick, capsys):
         "backward": False,
         "bits": True,
         "threads": 1,
+        "device": "cpu",
     }
     assert found["contestants"].keys() == found["versions"].keys() == CONTESTANTS.keys()
     assert found["contestants"][OURS]["error"] < 1e-12

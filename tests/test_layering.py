@@ -26,7 +26,7 @@ LAYERS = (
     {"trainer", "estimators", "ssl"},
     {"selection", "plots"},
     {"experiment", "report"},
-    {"contestants"},
+    {"contestants", "_cuda_clock"},
     {"demo", "bench"},
     {"cli"},
     {"__main__"},
