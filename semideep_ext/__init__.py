@@ -20,12 +20,18 @@ from semideep_ext.losses import (
     WeightedLoss,
 )
 from semideep_ext.metrics import KERNELS, METRICS
+from semideep_ext.scales import median_lambda
 from semideep_ext.weights import DistanceWeights, WeightComputer
 
 __all__ = [
     "KERNELS",
     "METRICS",
+    "DistanceWeightTransformer",
+    "DistanceWeightedClassifier",
+    "DistanceWeightedRegressor",
     "DistanceWeights",
+    "LabeledSplit",
+    "SampleWeightMixin",
     "WeightComputer",
     "WeightDiagnostics",
     "WeightedBCEWithLogitsLoss",
@@ -34,15 +40,27 @@ __all__ = [
     "WeightedTrainer",
     "WeightsWarning",
     "__version__",
+    "auto_select_distance_metric",
     "diagnose_weights",
     "distance_weights",
     "kernel_matmul",
+    "median_lambda",
+    "select_best_distance_metric",
     "show_config",
 ]
 
 # Loaded when first asked for: scikit-learn takes a second to import, and who wants the op alone has
 # no use for it.
-_LAZY = {"WeightedTrainer": "semideep_ext.trainer"}
+_LAZY = {
+    "DistanceWeightTransformer": "semideep_ext.transformer",
+    "DistanceWeightedClassifier": "semideep_ext.estimators",
+    "DistanceWeightedRegressor": "semideep_ext.estimators",
+    "LabeledSplit": "semideep_ext.unlabeled",
+    "SampleWeightMixin": "semideep_ext.nets",
+    "WeightedTrainer": "semideep_ext.trainer",
+    "auto_select_distance_metric": "semideep_ext.auto",
+    "select_best_distance_metric": "semideep_ext.selection",
+}
 
 
 def __dir__() -> list[str]:

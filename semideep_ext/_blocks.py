@@ -40,7 +40,7 @@ def weighted_sum(
             return full_precision_sum(block)
 
     def full_precision_sum(block: Tensor) -> Tensor:
-        d = _distances(metric, block, y).unsqueeze(0)
+        d = distances(metric, block, y).unsqueeze(0)
         p = parameter.to(d.dtype)[0, :, None, None]
         if kernel == "inverse":
             out = (1.0 / (d + p)) @ v
@@ -55,7 +55,7 @@ def weighted_sum(
     return torch.cat([checkpoint(block_sum, b, use_reentrant=False) for b in blocks], dim=1)
 
 
-def _distances(metric: Callable[[Any, Any], Any], block: Tensor, y: Tensor) -> Tensor:
+def distances(metric: Callable[[Any, Any], Any], block: Tensor, y: Tensor) -> Tensor:
     if block.shape[0] == 0:
         return y.new_empty((0, y.shape[0]))
     d = metric(block, y)

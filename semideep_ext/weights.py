@@ -23,6 +23,7 @@ from semideep_ext._files import write_atomically
 from semideep_ext.diagnostics import check_weights, warn_if_degenerate
 from semideep_ext.functional import distance_weights
 from semideep_ext.metrics import check_kernel, check_metric
+from semideep_ext.scales import resolve_lambda
 
 
 class DistanceWeights(nn.Module):
@@ -144,8 +145,9 @@ class WeightComputer:
     ----------
     distance_metric : str or callable, default "euclidean"
         A name in `semideep_ext.metrics.METRICS`, or a callable.
-    lambda_ : float, default 0.8
-        Decay: a higher value makes the weights more local.
+    lambda_ : float or "median", default 0.8
+        Decay: a higher value makes the weights more local. "median" is 1 / (median distance between
+        training and test rows), as `semideep_ext.scales.median_lambda` gives it.
     device : str or torch.device, default "cpu"
         Where to compute, and where `get_tensor_weights` puts its result.
 
@@ -165,7 +167,7 @@ class WeightComputer:
     def __init__(
         self,
         distance_metric: str | Callable[..., Any] = "euclidean",
-        lambda_: float = 0.8,
+        lambda_: float | str = 0.8,
         device: str | torch.device = "cpu",
     ) -> None:
         if not callable(distance_metric):
@@ -200,7 +202,8 @@ class WeightComputer:
         """
         if self.device.type != "cpu" or torch.is_tensor(X_train) or torch.is_tensor(X_test):
             X_train, X_test = self._tensor(X_train), self._tensor(X_test)
-        w = distance_weights(X_train, X_test, self.distance_metric, self.lambda_)
+        lambda_ = resolve_lambda(self.lambda_, X_train, X_test, self.distance_metric)
+        w = distance_weights(X_train, X_test, self.distance_metric, lambda_)
         w = w.cpu().numpy() if torch.is_tensor(w) else w
         if not np.isfinite(w).all():
             row = int(np.flatnonzero(~np.isfinite(w))[0])

@@ -41,8 +41,9 @@ def test_the_readme_shows_the_basic_example_as_it_stands():
 def test_every_other_block_of_the_readme_runs():
     blocks = README.split("```python\n")[2:]
     assert blocks
+    names = {}
     for block in blocks:
-        names = {}
         exec(block.split("```")[0], names)
-        assert names["out"].shape == (100, 3)
-        assert names["w"].shape == (3, 100)
+    assert names["out"].shape == (100, 3)
+    assert names["w"].shape == (3, 100)
+    assert names["search"].best_score_ > 0.9 and names["score"] > 0.9

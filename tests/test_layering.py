@@ -18,12 +18,14 @@ SOURCES = {".h", ".cpp", ".cu", ".cuh"}
 
 # A module may import modules of the lines above its own only.
 LAYERS = (
-    {"_C", "_version", "_files"},
+    {"_C", "_version", "_files", "_progress", "_fit_weighted"},
     {"metrics", "_inputs", "_ops"},
-    {"_blocks", "_derivatives", "config", "testing"},
+    {"_blocks", "_derivatives", "config", "testing", "auto", "_sklearn_rows"},
     {"functional", "diagnostics", "_training_data", "cells"},
+    {"scales", "unlabeled"},
     {"weights", "losses", "graph", "distributed"},
-    {"trainer", "estimators", "ssl"},
+    {"trainer", "estimators", "transformer", "nets", "ssl"},
+    {"_net_estimator"},
     {"selection", "plots"},
     {"experiment", "report"},
     {"contestants", "_cuda_clock"},

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from semideep_ext.plots import OKABE_ITO, plot_scores, plot_weights
+from semideep_ext.plots import OKABE_ITO, plot_scores, plot_selection, plot_weights
 
 WEIGHTS = np.array([0.2, 0.4, 0.6, 0.8])
 TABLE = [
@@ -15,9 +15,18 @@ TABLE = [
     for s in ("f1", "auc")
     for m, mean in (("baseline", 0.7), ("euclidean", 0.75))
 ]
+SELECTION = [
+    {"metric": m, "lambda_given": given, "mean": mean, "standard_error": 0.01}
+    for m, given, mean in (
+        ("euclidean", 0.5, 0.7),
+        ("euclidean", "median", 0.9),
+        ("cosine", 0.5, 0.8),
+    )
+]
 FIGURES = {
     "weights": lambda: plot_weights({"euclidean": WEIGHTS, "cosine": WEIGHTS}, [0, 1, 0, 1]),
     "scores": lambda: plot_scores(TABLE),
+    "selection": lambda: plot_selection(SELECTION),
 }
 
 
@@ -116,3 +125,26 @@ def test_error_bars_reach_from_low_to_high():
 def test_a_table_without_the_columns_is_refused(table):
     with pytest.raises(ValueError, match="lack"):
         plot_scores(table)
+
+
+def test_a_heat_map_states_each_score_and_its_error_and_frames_the_best():
+    (axes,) = plot_selection(SELECTION).axes
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["euclidean", "cosine"]
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["0.5", "median"]
+    texts = {text.get_position(): text.get_text() for text in axes.texts}
+    assert texts == {(0, 0): "0.700\n±0.010", (1, 0): "0.900\n±0.010", (0, 1): "0.800\n±0.010"}
+    (frame,) = axes.patches
+    assert frame.get_xy() == (0.5, -0.5)
+
+
+def test_a_heat_map_shows_what_lacks_and_text_that_stands_out():
+    (axes,) = plot_selection(SELECTION).axes
+    assert axes.images[0].get_array().mask.tolist() == [[False, False], [False, True]]
+    colours = {text.get_text()[:5]: text.get_color() for text in axes.texts}
+    assert (colours["0.700"], colours["0.900"]) == ("white", "black")
+
+
+@pytest.mark.parametrize("table", [[], [{"metric": "cosine"}]])
+def test_a_heat_map_without_its_columns_is_refused(table):
+    with pytest.raises(ValueError, match="lack"):
+        plot_selection(table)
