@@ -35,7 +35,7 @@ CONFIGURE_NATIVE = $(CONFIGURE) -B $(NATIVE) \
 BUILD_INPUTS := setup.py CMakeLists.txt semideep_ext/_version.py $(filter-out csrc/tests/%,$(CSRC))
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint ctest ctest-aarch64 pytest bench bench-scaling bench-counts \
+.PHONY: help dev demo test lint ctest ctest-aarch64 pytest kills bench bench-scaling bench-counts \
   bench-counts-accept gpu format clean
 
 help:  ## Show this list
@@ -73,6 +73,9 @@ ctest-aarch64: .venv/dev.stamp  ## The C++ tests on 64-bit ARM: cross-compiled, 
 
 pytest: .venv/dev.stamp .venv/package.stamp  ## Run the Python tests
 	$(BIN)/python -m pytest -n 2
+
+kills: .venv/dev.stamp .venv/package.stamp  ## Kill a training 100 times, resume it, compare the bits
+	OMP_NUM_THREADS=1 $(BIN)/python tests/kill_and_resume.py --kills 100
 
 bench: .venv/bench.stamp .venv/package.stamp $(CEILINGS)  ## Time the op beside its peers; results, README table, plot
 	$(BENCH) benchmarks/bench.py
@@ -112,7 +115,8 @@ clean:  ## Remove what was built; .venv stays (delete it to start over)
 	$(INSTALL) .
 	@touch $@
 
-.venv/demo.stamp: | .venv/package.stamp
+.venv/demo.stamp: pyproject.toml | .venv/package.stamp
+	$(INSTALL) '.[train]'
 	$(PIP) install matplotlib
 	@touch $@
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import uuid
 from collections.abc import Callable
@@ -31,7 +32,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
     path = os.path.realpath(path)
     folder = os.path.dirname(path)
     # The same folder, since a rename is atomic only within one file system.
-    temporary = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
+    temporary = _temporary(path, uuid.uuid4().hex)
     try:
         with open(temporary, "xb") as f:
             write(f)
@@ -48,3 +49,21 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what writers of this file that were killed have left beside it.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, which nobody else may be writing now.
+    """
+    for leftover in glob.glob(_temporary(glob.escape(os.path.realpath(path)), "*")):
+        with suppress(FileNotFoundError):
+            os.unlink(leftover)
+
+
+def _temporary(path: str, unique: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{unique}.tmp")

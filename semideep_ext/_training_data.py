@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,14 @@ import torch
 
 from semideep_ext._inputs import column_names, is_missing, to_numpy
 
+BLOCK = 1 << 22  # values looked at at once, so that a memory map is never read into memory whole
+
 
 def check_features(X: Any, name: str) -> np.ndarray:
-    """Rows as float32 or float64, as given, of which every value is finite in float32."""
+    """Rows as float32 or float64, as given, of which every value is finite in float32.
+
+    A memory map stays one, of the dtype that it has.
+    """
     columns = column_names(X)
     X = X.detach().cpu().numpy() if torch.is_tensor(X) else to_numpy(name, X)
     if X.dtype.kind == "O":  # pandas columns of numbers with missing values
@@ -19,7 +25,7 @@ def check_features(X: Any, name: str) -> np.ndarray:
     try:
         if X.dtype.kind not in "biufO":
             raise ValueError(f"dtype {X.dtype}")
-        features = np.ascontiguousarray(X, dtype=X.dtype if X.dtype == np.float32 else np.float64)
+        features = X if is_memory_mapped(X) else as_floats(X)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{name} is not numeric ({error}); encode or drop those columns"
@@ -28,21 +34,51 @@ def check_features(X: Any, name: str) -> np.ndarray:
         raise ValueError(
             f"{name} has shape {features.shape}; allowed is (rows, features), rows > 0"
         )
-    with np.errstate(over="ignore"):
-        bad = np.argwhere(~np.isfinite(features.astype(np.float32)))
-    if len(bad):
-        row, *column = bad[0].tolist()
+    _check_finite(features, name, columns)
+    return features
+
+
+def as_floats(X: np.ndarray) -> np.ndarray:
+    """Rows as float32 if that is what they are, else as float64."""
+    return np.ascontiguousarray(X, dtype=X.dtype if X.dtype == np.float32 else np.float64)
+
+
+def is_memory_mapped(X: np.ndarray | None) -> bool:
+    """Whether the array is a memory map or a view of one."""
+    while isinstance(X, np.ndarray):
+        if isinstance(X, np.memmap):
+            return True
+        X = X.base
+    return False
+
+
+def in_blocks(X: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows in blocks of at most BLOCK values, where one row has no more."""
+    step = max(1, BLOCK // max(1, X[0].size))
+    for start in range(0, len(X), step):
+        yield X[start : start + step]
+
+
+def _check_finite(features: np.ndarray, name: str, columns: list[Any] | None) -> None:
+    count, first, before = 0, None, 0
+    for block in in_blocks(features):
+        with np.errstate(over="ignore"):
+            bad = np.argwhere(~np.isfinite(block.astype(np.float32)))
+        if len(bad) and first is None:
+            first = (before + int(bad[0][0]), *bad[0][1:].tolist())
+        count, before = count + len(bad), before + len(block)
+    if first is not None:
+        row, *column = first
         where = repr(columns[column[0]]) if columns else ", ".join(map(str, column))
         raise ValueError(
-            f"{name} holds {features[tuple(bad[0])]} at row {row}, column {where} ({len(bad)} "
+            f"{name} holds {features[first]} at row {row}, column {where} ({count} "
             "values in all are not finite in float32); impute or drop them"
         )
-    return features
 
 
 def check_labels(y: Any, n: int, name: str) -> np.ndarray:
     """One label per row, as given; shape (n,)."""
-    y = y.detach().cpu().numpy() if torch.is_tensor(y) else np.asarray(y)
+    y = as_array(y, name)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.shape != (n,):
         raise ValueError(f"{name} has shape {y.shape} for {n} rows; allowed is ({n},)")
@@ -50,3 +86,25 @@ def check_labels(y: Any, n: int, name: str) -> np.ndarray:
     if missing:
         raise ValueError(f"{name} has no label at row {missing[0]}; drop the unlabelled rows")
     return y
+
+
+def check_numbers(y: Any, n: int, name: str) -> np.ndarray:
+    """One finite number, or one row of them, per row: float64 of shape (n,) or (n, K)."""
+    try:
+        y = np.asarray(as_array(y, name), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not numeric ({error}); give numbers") from error
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.ndim not in (1, 2) or len(y) != n:
+        raise ValueError(f"{name} has shape {y.shape} for {n} rows; allowed is ({n},) or ({n}, K)")
+    bad = np.argwhere(~np.isfinite(y))
+    if len(bad):
+        raise ValueError(f"{name} holds {y[tuple(bad[0])]} at row {bad[0][0]}; drop such rows")
+    return y
+
+
+def as_array(y: Any, name: str) -> np.ndarray:
+    """Labels as an array of any dtype."""
+    if y is None:
+        raise ValueError(f"{name} is missing: give one label per row")
+    return y.detach().cpu().numpy() if torch.is_tensor(y) else np.asarray(y)

@@ -102,6 +102,10 @@ class WeightedLoss(nn.Module):
             return losses
         return losses.mean() if self.reduction == "mean" else losses.sum()
 
+    def total(self, loss: Tensor, n: int) -> Tensor:
+        """Sum over the n rows that gave this loss."""
+        return loss * n if self.reduction == "mean" else loss.sum()
+
     @staticmethod
     def _per_row(losses: Tensor, n: int) -> Tensor:
         if losses.ndim == 0 or len(losses) != n:

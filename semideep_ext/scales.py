@@ -17,7 +17,7 @@ from semideep_ext.functional import distance_weights
 __all__ = ["median_lambda", "resolve_lambda"]
 
 # Rows of either side whose pairs are looked at: 10^6 distances, taken in about 0.1 s.
-_SAMPLE = 1000
+SAMPLE = 1000
 
 
 def median_lambda(x: Any, y: Any = None, metric: Any = "euclidean") -> float:
@@ -107,10 +107,10 @@ def _sample(rows: Any) -> Any:
     elif hasattr(rows, "to_numpy"):
         rows = rows.to_numpy()
     rows = np.asarray(rows)
-    if len(rows) <= _SAMPLE:
+    if len(rows) <= SAMPLE:
         return rows
     # Not every k-th row: the data may be periodic.
-    return rows[np.random.default_rng(0).choice(len(rows), _SAMPLE, replace=False)]
+    return rows[np.random.default_rng(0).choice(len(rows), SAMPLE, replace=False)]
 
 
 def _distances(x: np.ndarray, y: np.ndarray, metric: Any) -> np.ndarray:

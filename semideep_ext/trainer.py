@@ -1,7 +1,8 @@
-"""Train a classifier with one weight per training row.
+"""Train a model with one weight per training row.
 
 `WeightedTrainer` is the method of arXiv 2505.14345 from end to end: weights from distances to the
-unlabelled test rows, the weighted loss, a plain mini-batch loop, and scores per epoch.
+unlabelled test rows, the weighted loss, a mini-batch loop, and scores per epoch. The loop is plain;
+devices, precision and processes are Accelerate's, and what happens around it is in `callbacks`.
 """
 
 from __future__ import annotations
@@ -9,67 +10,119 @@ from __future__ import annotations
 import math
 import numbers
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from semideep_ext._files import write_atomically
-from semideep_ext._inputs import check_columns, column_names
-from semideep_ext._training_data import check_features, check_labels
-from semideep_ext.diagnostics import check_weights, warn_if_degenerate
-from semideep_ext.functional import distance_weights
-from semideep_ext.losses import WeightedCrossEntropyLoss, WeightedLoss
+from semideep_ext import _loop, _processes, _resume, _weighting
+from semideep_ext._checkpoints import read_checkpoint, write_checkpoint
+from semideep_ext._predictor import Predictor, evaluation_mode
+from semideep_ext._rows import DatasetRows, open_rows
+from semideep_ext._tasks import make_task
+from semideep_ext.callbacks import Checkpoint, ProgressBar
+from semideep_ext.functional import DEFAULT_EPS
+from semideep_ext.losses import WeightedLoss
 
-KERNELS = {"distance": "exponential", "idw": "inverse"}
+__all__ = ["WeightedTrainer"]
 
 
-class WeightedTrainer:
-    """Train a model with weighted rows, and score it.
+class WeightedTrainer(Predictor):
+    """Train a model with weighted rows, and score it. Needs the extra `train`.
 
     Parameters
     ----------
     model : nn.Module
-        Gives (N, K) logits with K >= the number of classes, or (N,) or (N, 1) for two classes.
-    X_train : array, DataFrame or Tensor, shape (N, D)
-    y_train : array-like, shape (N,)
-        Labels of any type that sorts; `classes_` holds the distinct ones in order.
-    X_test : array, DataFrame or Tensor, shape (M, D), optional
+        Gives (N, K) logits with K >= the number of classes, or (N,) or (N, 1) for two classes; one
+        output per label (multilabel) or per number (regression).
+    X_train : array, DataFrame, Tensor, shape (N, ...), or torch Dataset or DataLoader
+        Memory maps are read as they are needed. A Dataset gives pairs (x, y); all its rows are read
+        once for their labels. Of a DataLoader, batches, order, collation and workers are used.
+    y_train : array-like, shape (N,), or (N, L) for several labels or numbers per row
+        Labels of any type that sorts; `classes_` holds the distinct ones in order. Left out for a
+        Dataset.
+    X_test : like X_train, M rows, optional
         Unlabelled rows; required for weights "distance" and "idw".
-    weights : {"distance", "idw"}, array-like of shape (N,) or None, default "distance"
-        (1/M) sum_j exp(-lambda d), (1/M) sum_j 1/(d + 1e-3), given weights, or no weighting.
+    weights : {"distance", "idw"}, array-like of shape (N,), callable or None, default "distance"
+        (1/M) sum_j exp(-lambda d), (1/M) sum_j 1/(d + idw_eps), given weights, a function of the
+        arrays (X_train, X_test) that returns N weights, or no weighting. Distances are those of
+        rows flattened to (N, D), in the raw space unless `recompute_every` is given.
     distance_metric : str or callable, default "euclidean"
-    lambda_ : float, default 0.8
+    lambda_ : float or "median", default 0.8
+        "median": 1 over the median distance, see `semideep_ext.scales.median_lambda`.
     loss_fn : nn.Module or callable, optional
-        A `WeightedLoss`, or any loss that `WeightedLoss` can wrap. Default cross entropy.
-    optimizer : torch.optim.Optimizer, optional
-        Default Adam over the model's parameters.
+        A `WeightedLoss`, or any loss that `WeightedLoss` can wrap. Default: cross entropy, for one
+        logit and for several labels binary cross entropy with logits, for regression squared error.
+    optimizer : torch.optim.Optimizer, or callable of the parameters that returns one, optional
+        Default `torch.optim.Adam`. An optimizer class is called with learning_rate.
     learning_rate : float, default 0.001
-        For the default optimizer.
+        For the default optimizer or a class.
     batch_size : int, default 32
-        Largest batch. Batches are of equal size to within one row, never a single leftover row.
+        Largest batch, over all processes. Batches are of equal size to within one row.
     epochs : int, default 100
     device : str or torch.device, optional
-        Default "cuda" if available, else "cpu".
+        Default "cuda" if available, else "cpu". Several processes have a device each.
     verbose : bool, default True
         Show one progress bar over the epochs.
+    task : {"classification", "multilabel", "regression"}, optional
+        Default: regression for a regression loss; for y_train of several columns multilabel if they
+        hold only 0 and 1, else regression; otherwise classification.
+    class_weight : "balanced" or dict of label to factor, optional
+        Multiplies the weight of each row by its class's factor; "balanced" is N / (n_classes n_k),
+        and labels that the dict lacks have factor 1.
+    scheduler : LRScheduler, or callable of the optimizer that returns one, optional
+        `ReduceLROnPlateau` gets val_loss, without validation rows train_loss.
+    scheduler_interval : {"epoch", "step"}, default "epoch"
+        Step the scheduler after each epoch, or after each step of the optimizer.
+    clip_grad_norm : float, optional
+        Largest norm of all gradients together.
+    gradient_accumulation_steps : int, default 1
+        Batches per optimizer step; equals batches that are so much larger, batch norm excepted.
+    mixed_precision : {"no", "bf16", "fp16"}, optional
+        Default: what `accelerate launch` was told, else "no".
+    seed : int, optional
+        Decides the order of the rows and all that is random in training, whatever ran before.
+        Default: drawn from torch's global generator. `train` leaves global random states untouched.
+    callbacks : sequence of objects with hooks of `callbacks.Callback`
+    normalize : bool, default False
+        Divide the weights by their mean.
+    idw_eps, idw_cap : float, default 1e-3; float, optional
+        A duplicate of a test row adds 1/(M idw_eps) to its weight. Weights above idw_cap become
+        idw_cap, before they are normalised.
+    recompute_every : int, optional
+        Weigh by distances of the model's own features anew before every epoch whose number is a
+        positive multiple of this; until then by those of the raw rows.
+    features : str or callable, optional
+        For recompute_every: a submodule whose output is the features, or a function of a batch.
+        Default: the input of the model's last `nn.Linear`.
 
     Attributes
     ----------
-    classes_ : ndarray, shape (n_classes,)
+    classes_ : ndarray, shape (n_classes,); names or numbers of labels (multilabel); None
     sample_weights : ndarray of shape (N,), or None
+        Weights by distance, or given ones; without class_weight.
     history : dict of lists
         Per epoch: train_loss, and with validation rows val_loss, accuracy, precision, recall, f1
-        and auc.
+        and auc; for regression val_loss, mse, mae and r2.
+    epoch : int
+        Number of epochs trained.
+    should_stop : bool
+        Set by a callback to end training after the epoch.
 
     Raises
     ------
+    ImportError
+        If the extra `train` is not installed.
     ValueError
         For an unknown weights string, a missing X_test, widths or lengths that differ, weights
         that are not N finite values >= 0, or rows that hold NaN or infinity (row and column named).
+
+    Notes
+    -----
+    Several processes (`accelerate launch`, `torchrun`) share each batch and end with the result of
+    one process, to rounding; dropout and batch norm see each process's rows only.
 
     Examples
     --------
@@ -86,53 +139,127 @@ class WeightedTrainer:
         self,
         model: nn.Module,
         X_train: Any,
-        y_train: Any,
+        y_train: Any = None,
         X_test: Any = None,
         weights: Any = "distance",
         distance_metric: Any = "euclidean",
-        lambda_: float = 0.8,
+        lambda_: float | str = 0.8,
         loss_fn: Any = None,
-        optimizer: torch.optim.Optimizer | None = None,
+        optimizer: Any = None,
         learning_rate: float = 0.001,
         batch_size: int = 32,
         epochs: int = 100,
         device: str | torch.device | None = None,
         verbose: bool = True,
+        *,
+        task: str | None = None,
+        class_weight: Any = None,
+        scheduler: Any = None,
+        scheduler_interval: str = "epoch",
+        clip_grad_norm: float | None = None,
+        gradient_accumulation_steps: int = 1,
+        mixed_precision: str | None = None,
+        seed: int | None = None,
+        callbacks: Sequence[Any] = (),
+        normalize: bool = False,
+        idw_eps: float = DEFAULT_EPS,
+        idw_cap: float | None = None,
+        recompute_every: int | None = None,
+        features: Any = None,
     ) -> None:
-        for name, value, least in (("batch_size", batch_size, 1), ("epochs", epochs, 0)):
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("epochs", epochs, 0),
+            ("gradient_accumulation_steps", gradient_accumulation_steps, 1),
+            ("recompute_every", 1 if recompute_every is None else recompute_every, 1),
+            ("seed", 0 if seed is None else seed, 0),
+        ):
             if not isinstance(value, numbers.Integral) or value < least:
                 raise ValueError(f"{name}={value!r}: give a whole number >= {least}")
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if clip_grad_norm is not None and not 0 < clip_grad_norm < math.inf:
+            raise ValueError(f"clip_grad_norm={clip_grad_norm!r}: give a finite number > 0 or None")
+        self._weighting = _weighting.Weighting(
+            weights, distance_metric, lambda_, normalize, idw_eps, idw_cap, recompute_every
+        )
         self.batch_size, self.epochs, self.verbose = batch_size, epochs, verbose
+        self.clip_grad_norm, self._features = clip_grad_norm, features
+        self._launch = device, mixed_precision, gradient_accumulation_steps
+        self.accelerator = _processes.make_accelerator(*self._launch)
+        self.device, self.precision = self.accelerator.device, self.accelerator.mixed_precision
+        self.seed_is_drawn = seed is None
+        seed = _processes.draw_seed() if seed is None else int(seed)
+        self.seed: int = _processes.from_main(self.accelerator, seed)
 
-        features, self._columns = check_features(X_train, "X_train"), column_names(X_train)
-        labels = check_labels(y_train, len(features), "y_train")
-        self.classes_ = np.unique(labels)
-        self._width = features.shape[1:]
-        self._X, self._y = self._rows(features), self._targets(labels, "y_train")
-
-        self.sample_weights = self._weights(weights, features, X_test, distance_metric, lambda_)
-        w = self.sample_weights
-        self._w = None if w is None else torch.tensor(w, dtype=torch.float32, device=self.device)
+        floats = (p.dtype for p in model.parameters() if p.is_floating_point())
+        self._dtype = next(floats, torch.float32)
+        # A Dataset may draw random numbers whenever a row is read.
+        with _processes.random_state_kept(self.device):
+            _processes.seed_everything(self.seed)
+            self._read(X_train, y_train, X_test, task, class_weight, loss_fn)
 
         self.model = model.to(self.device)
-        loss = WeightedCrossEntropyLoss() if loss_fn is None else loss_fn
-        self.loss_fn = (loss if isinstance(loss, WeightedLoss) else WeightedLoss(loss)).to(
-            self.device
-        )
+        loss = self._task.default_loss() if loss_fn is None else loss_fn
+        loss = loss if isinstance(loss, WeightedLoss) else WeightedLoss(loss)
+        self.loss_fn: WeightedLoss = loss.to(self.device)
         if self.loss_fn.reduction == "none":
             raise ValueError("loss_fn has reduction='none', which gives no single loss to minimise")
-        self.optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=learning_rate)
-        keys = ("train_loss", "val_loss", "accuracy", "precision", "recall", "f1", "auc")
+        self.optimizer = _loop.make_optimizer(optimizer, model, learning_rate)
+        self.scheduler = _loop.make_scheduler(scheduler, scheduler_interval, self.optimizer)
+        self.scheduler_interval = scheduler_interval
+        given = [ProgressBar(), *callbacks] if verbose else callbacks
+        # Checkpoints last: they must hold what the other callbacks did.
+        self.callbacks = sorted(given, key=lambda callback: isinstance(callback, Checkpoint))
+        keys = ("train_loss", "val_loss", *self._task.score_names)
         self.history: dict[str, list[float]] = {key: [] for key in keys}
+        self.should_stop, self._begun, self._resumed = False, 0, False
+
+    def _read(
+        self, X_train: Any, y_train: Any, X_test: Any, task: Any, class_weight: Any, loss_fn: Any
+    ) -> None:
+        """Read rows and labels, and weigh the rows."""
+        self.rows = open_rows(X_train, "X_train", self.device, self._dtype)
+        if isinstance(self.rows, DatasetRows):
+            if y_train is not None:
+                raise ValueError("X_train is a Dataset, which holds the labels: leave out y_train")
+            y_train = self.rows.labels()
+        n = len(self.rows)
+        self._task = make_task(task, y_train, n, getattr(loss_fn, "base_loss", loss_fn))
+        self.classes_ = self._task.classes_
+        self.targets = self._task.targets(y_train, n, "y_train").to(self.device)
+        self._class_factors = None
+        if class_weight is not None:
+            self._class_factors = _weighting.class_factors(
+                class_weight, self.classes_, self.targets.cpu().numpy()
+            )
+        test = None if X_test is None else self._open(X_test, "X_test")
+        self.set_weights(self._weighting.from_rows(self.rows, test))
+        self._test = None if self._weighting.recompute_every is None else test
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs trained."""
+        return len(self.history["train_loss"])
+
+    @property
+    def epoch_range(self) -> tuple[int, int]:
+        """Number of epochs trained when the present call of `train` began, and when it ends."""
+        return self._begun, self._begun + self.epochs
+
+    @property
+    def is_main_process(self) -> bool:
+        """Whether this process writes files and shows the bar."""
+        return bool(self.accelerator.is_main_process)
 
     def train(self, X_val: Any = None, y_val: Any = None) -> dict[str, list[float]]:
         """Train for `epochs` epochs; a second call goes on from there.
 
+        After `load_checkpoint`, only the epochs that the interrupted call lacks are trained.
+
         Parameters
         ----------
         X_val, y_val : array-like, shapes (V, D) and (V,), optional
-            Scored after each epoch, with the model in evaluation mode.
+            Scored after each epoch, with the model in evaluation mode. A Dataset or DataLoader of
+            pairs as X_val holds both.
 
         Returns
         -------
@@ -140,227 +267,91 @@ class WeightedTrainer:
             `history`. train_loss is the mean over rows of the weighted loss, val_loss the mean
             over rows of the unweighted one.
         """
-        if (X_val is None) != (y_val is None):
-            raise ValueError("give both X_val and y_val, or neither")
-        validation = None if X_val is None else self._labelled(X_val, y_val, "X_val", "y_val")
-        epochs: Iterable[int] = range(self.epochs)
-        if self.verbose:
-            epochs = _progress_bar(epochs)
-        for _ in epochs:
-            self.history["train_loss"].append(self._train_epoch())
-            if validation is not None:
-                scores, *_rest = self._score(*validation)
-                for key, value in scores.items():
-                    self.history[key].append(value)
-            if self.verbose:
-                last = {key: values[-1] for key, values in self.history.items() if values}
-                shown = {k: last[k] for k in ("train_loss", "val_loss", "accuracy") if k in last}
-                epochs.set_postfix(shown)  # type: ignore[attr-defined]
+        validation = None
+        if X_val is not None or y_val is not None:
+            validation = self._labelled(X_val, y_val, "X_val", "y_val")
+        if not self._resumed:
+            self._begun, self.should_stop = self.epoch, False
+        # Anew: another trainer may have changed the settings that Accelerate has once a process.
+        scaler = self.accelerator.scaler
+        self.accelerator = _processes.make_accelerator(*self._launch)
+        if scaler is not None:
+            self.accelerator.scaler.load_state_dict(scaler.state_dict())
+        with (
+            _processes.random_state_kept(self.device),
+            _processes.prepared(self.accelerator, self.model, self.optimizer) as (model, optimizer),
+        ):
+            self.notify("on_train_begin", X=X_val, y=y_val, resumed=self._resumed)
+            self._resumed = False
+            while self.epoch < self.epoch_range[1] and not self.should_stop:
+                self._run_epoch(model, optimizer, validation)
+            self.notify("on_train_end", X=X_val, y=y_val)
         return self.history
 
-    def _train_epoch(self) -> float:
-        self.model.train()
-        n = len(self._X)
-        # Equal batches: a leftover batch of one row would break batch normalisation.
-        batches = torch.randperm(n).to(self.device).tensor_split(math.ceil(n / self.batch_size))
-        total = torch.zeros((), device=self.device)  # read once per epoch: .item() waits for a GPU
-        for rows in batches:
-            w = None if self._w is None else self._w[rows]
-            loss = self.loss_fn(self._outputs(self._X[rows]), self._y[rows], w)
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            total += self._sum(loss.detach(), len(rows))
-        return total.item() / n
+    def _run_epoch(self, model: nn.Module, optimizer: Any, validation: Any) -> None:
+        accelerator = self.accelerator
+        order = _processes.seed_everything(self.seed, self.epoch, 0)
+        plan = self.rows.plan(self.batch_size, accelerator.gradient_accumulation_steps, order)
+        _processes.seed_everything(self.seed, self.epoch, 1 + accelerator.process_index)
+        every = self._weighting.recompute_every
+        if every is not None and self.epoch and self.epoch % every == 0:
+            self._recompute_weights()
+        self.notify("on_epoch_begin")
+        scores = {"train_loss": _loop.train_epoch(self, model, optimizer, plan)}
+        if validation is not None:
+            # In the main process: batch norm's statistics differ between processes.
+            own = self._score(*validation)[0] if self.is_main_process else None
+            scores.update(_processes.from_main(accelerator, own))
+        for key, value in scores.items():
+            self.history[key].append(value)
+        if self.scheduler is not None and self.scheduler_interval == "epoch":
+            _loop.end_epoch(self.scheduler, scores.get("val_loss", scores["train_loss"]))
+        self.notify("on_epoch_end", last=self.epoch == self.epoch_range[1])
+        self.should_stop = _processes.from_main(accelerator, self.should_stop)
 
-    def evaluate(self, X: Any, y: Any, return_predictions: bool = False) -> Any:
-        """Score the model on labelled rows.
+    def notify(self, hook: str, **details: Any) -> None:
+        """Call the hook of each callback that has it."""
+        for callback in self.callbacks:
+            if hasattr(callback, hook):
+                getattr(callback, hook)(self, **details)
 
-        Parameters
-        ----------
-        X, y : array-like, shapes (N, D) and (N,)
-        return_predictions : bool, default False
+    def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Save all that is needed to go on: a safetensors file, whole or not at all.
 
-        Returns
-        -------
-        dict of float, or (dict, ndarray of labels, ndarray of shape (N, n_classes))
-            val_loss (unweighted), accuracy, precision, recall, f1, auc. With two classes the last
-            four are about the second of `classes_`; with more, precision, recall and f1 are means
-            weighted by class frequency and auc is the mean over the classes in y, each against
-            the rest. auc is NaN if y holds one class only.
+        In the main process only. `callbacks.Checkpoint` does this after epochs.
+        """
+        if self.is_main_process:
+            write_checkpoint(path, _resume.state_of(self))
+
+    def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Load what `save_checkpoint` wrote; `train` then trains the epochs that are missing.
 
         Raises
         ------
+        FileNotFoundError
+            If there is no such file.
         ValueError
-            If y holds a label that y_train does not.
+            If it is damaged, or of another model, other labels or other settings.
         """
-        scores, predicted, probabilities = self._score(*self._labelled(X, y, "X", "y"))
-        return (scores, self.classes_[predicted], probabilities) if return_predictions else scores
+        state = read_checkpoint(path)
+        _resume.restore(self, state, os.fspath(path))
+        self._begun, self._resumed = state["begun"], True
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict labels, in the labels of y_train; shape (N,)."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+    def set_weights(self, w: np.ndarray | None) -> None:
+        """Weigh the training rows by w, (N,), and the class weights; None weighs by the latter."""
+        self.sample_weights = w
+        self.row_weights = _weighting.as_row_weights(
+            w, self._class_factors, self._dtype, self.device
+        )
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Predict class probabilities in the order of `classes_`; shape (N, n_classes).
-
-        Outputs beyond the classes of y_train were never trained and take no part.
-        """
-        with _evaluation_mode(self.model):
-            batches = self._unlabelled(X, "X").split(self.batch_size)
-            return torch.cat([self._probabilities(self._outputs(x)) for x in batches]).cpu().numpy()
-
-    def save_model(self, path: str | os.PathLike[str]) -> None:
-        """Save the model's state_dict: the whole file or, whatever happens, none of it."""
-        write_atomically(path, lambda f: torch.save(self.model.state_dict(), f))
-
-    def load_model(self, path: str | os.PathLike[str]) -> None:
-        """Load a state_dict as `save_model` writes it; other pickled objects are refused."""
-        self.model.load_state_dict(torch.load(path, map_location=self.device, weights_only=True))
-
-    def _score(self, X: Tensor, y: Tensor) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
-        total, probabilities = 0.0, []
-        with _evaluation_mode(self.model):
-            for x, target in zip(X.split(self.batch_size), y.split(self.batch_size), strict=True):
-                outputs = self._outputs(x)
-                total += self._sum(self.loss_fn(outputs, target, None), len(x)).item()
-                probabilities.append(self._probabilities(outputs))
-        p = torch.cat(probabilities).cpu().numpy()
-        predicted = p.argmax(1)
-        return {"val_loss": total / len(X), **_scores(y.cpu().numpy(), predicted, p)}, predicted, p
-
-    def _outputs(self, x: Tensor) -> Tensor:
-        """Run the model and check that it has an output for every class."""
-        outputs: Tensor = self.model(x)
-        n, shape = len(self.classes_), tuple(outputs.shape)
-        if _one_logit(outputs):
-            if n != 2 or isinstance(self.loss_fn.base_loss, nn.CrossEntropyLoss):
-                raise ValueError(
-                    f"the model has one output (shape {shape}) and y_train {n} classes; one output "
-                    "needs two classes and loss_fn=WeightedBCEWithLogitsLoss(); otherwise give the "
-                    "model one output per class"
+    def _recompute_weights(self) -> None:
+        w = None
+        if self.is_main_process and self._test is not None:
+            with (
+                evaluation_mode(self.model),
+                _weighting.feature_extractor(self.model, self._features) as extract,
+            ):
+                w = self._weighting.from_features(
+                    extract, self._batches(self.rows), self._batches(self._test), len(self.rows)
                 )
-        elif outputs.ndim != 2 or shape[1] < n:
-            raise ValueError(
-                f"the model's output has shape {shape}; y_train has {n} classes, so allowed is "
-                f"(N, K) with K >= {n}: change the last layer"
-            )
-        return outputs
-
-    def _sum(self, loss: Tensor, n: int) -> Tensor:
-        return loss * n if self.loss_fn.reduction == "mean" else loss
-
-    def _probabilities(self, outputs: Tensor) -> Tensor:
-        if _one_logit(outputs):
-            is_probability = isinstance(self.loss_fn.base_loss, nn.BCELoss)
-            p = outputs.reshape(-1) if is_probability else outputs.reshape(-1).sigmoid()
-            return torch.stack([1 - p, p], dim=1)
-        return outputs[:, : len(self.classes_)].softmax(1)
-
-    def _rows(self, features: np.ndarray) -> Tensor:
-        return torch.tensor(features, dtype=torch.float32, device=self.device)
-
-    def _targets(self, labels: np.ndarray, name: str) -> Tensor:
-        index = {label: i for i, label in enumerate(self.classes_.tolist())}
-        labels = labels.tolist()
-        unseen = sorted({label for label in labels if label not in index}, key=repr)
-        if unseen:
-            raise ValueError(
-                f"{name} holds labels that y_train does not: {unseen[:5]}; y_train has "
-                f"{self.classes_.tolist()[:20]}; train with every class, or leave those rows out"
-            )
-        return torch.tensor([index[label] for label in labels], device=self.device)
-
-    def _unlabelled(self, X: Any, name: str) -> Tensor:
-        check_columns(name, column_names(X), "X_train", self._columns)
-        features = check_features(X, name)
-        if features.shape[1:] != self._width:
-            raise ValueError(
-                f"{name} has shape {features.shape}, X_train rows have shape {self._width}"
-            )
-        return self._rows(features)
-
-    def _labelled(self, X: Any, y: Any, X_name: str, y_name: str) -> tuple[Tensor, Tensor]:
-        rows = self._unlabelled(X, X_name)
-        return rows, self._targets(check_labels(y, len(rows), y_name), y_name)
-
-    def _weights(
-        self, weights: Any, features: np.ndarray, X_test: Any, metric: Any, lambda_: float
-    ) -> np.ndarray | None:
-        if weights is None:
-            return None
-        if not isinstance(weights, str):
-            given = check_weights(weights, "weights", len(features))
-            if not given.any():
-                raise ValueError("weights are all 0, so nothing would be trained; give others")
-            return given
-        if weights not in KERNELS:
-            raise ValueError(
-                f"weights={weights!r}: choose 'distance', 'idw', an array of one weight per row, "
-                "or None for unweighted training"
-            )
-        if X_test is None:
-            raise ValueError(f"weights={weights!r} needs X_test, the unlabelled rows to resemble")
-        check_columns("X_test", column_names(X_test), "X_train", self._columns)
-        test = check_features(X_test, "X_test")
-        if features.ndim != 2 or test.shape[1:] != features.shape[1:]:
-            raise ValueError(
-                f"X_train has shape {features.shape} and X_test {test.shape}; distances need 2-d "
-                "arrays with the same columns"
-            )
-        dtype = np.result_type(features, test)
-        x, y = (torch.from_numpy(a.astype(dtype)).to(self.device) for a in (features, test))
-        kernel = KERNELS[weights]
-        w: np.ndarray = distance_weights(x, y, metric, lambda_, kernel=kernel).cpu().numpy()
-        warn_if_degenerate(w, metric, kernel)
-        return w
-
-
-def _progress_bar(epochs: Iterable[int]) -> Any:
-    try:
-        from tqdm.auto import tqdm
-    except ImportError as error:
-        raise ImportError(
-            "the progress bar needs tqdm: pip install semideep_ext[train], or verbose=False"
-        ) from error
-    return tqdm(epochs, desc="epochs")
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluate without gradients; then put each module back as it was, frozen ones included."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def _one_logit(outputs: Tensor) -> bool:
-    return outputs.ndim == 1 or (outputs.ndim == 2 and outputs.shape[1] == 1)
-
-
-def _scores(y: np.ndarray, predicted: np.ndarray, p: np.ndarray) -> dict[str, float]:
-    """Scores of predicted class numbers (N,) and probabilities (N, n_classes)."""
-    from sklearn import metrics  # here, since it takes longer to import than torch's parts
-
-    classes = range(p.shape[1])
-    average = {"average": "binary"} if len(classes) == 2 else {"average": "weighted"}
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        y, predicted, zero_division=0, **average
-    )
-    present = np.unique(y)
-    auc = math.nan
-    if len(present) > 1 and np.isfinite(p).all():  # a diverged model gives NaN
-        scored = [1] if len(classes) == 2 else present
-        auc = float(np.mean([metrics.roc_auc_score(y == k, p[:, k]) for k in scored]))
-    return {
-        "accuracy": float((y == predicted).mean()),
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
-        "auc": auc,
-    }
+        self.set_weights(_processes.from_main(self.accelerator, w))

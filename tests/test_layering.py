@@ -19,11 +19,13 @@ SOURCES = {".h", ".cpp", ".cu", ".cuh"}
 # A module may import modules of the lines above its own only.
 LAYERS = (
     {"_C", "_version", "_files", "_progress", "_fit_weighted"},
-    {"metrics", "_inputs", "_ops"},
+    {"metrics", "_inputs", "_ops", "_checkpoints", "_processes", "callbacks"},
     {"_blocks", "_derivatives", "config", "testing", "auto", "_sklearn_rows"},
     {"functional", "diagnostics", "_training_data", "cells"},
     {"scales", "unlabeled"},
-    {"weights", "losses", "graph", "distributed"},
+    {"weights", "losses", "graph", "distributed", "_rows"},
+    {"_tasks", "_weighting", "_loop", "_resume"},
+    {"_predictor"},
     {"trainer", "estimators", "transformer", "nets", "ssl"},
     {"_net_estimator"},
     {"selection", "plots"},
