@@ -3,7 +3,7 @@
 #
 #   PYTHON=python3.12         interpreter of a new .venv
 #   TORCH='torch==2.13.0 ...' what pip installs as torch; name a CUDA build here to get one
-#   SEMIDEEP_CUDA=off         as in setup.py
+#   SEMIDEEP_CUDA=off         as in setup.py; and SEMIDEEP_CUDA_TARGETS
 #   GPU_PYTHON=python3        interpreter of make gpu, with a CUDA build of torch; .venv is not used
 #   SANITIZE=thread           C++ tests under a sanitizer (make ctest): address, thread or undefined
 
@@ -30,13 +30,16 @@ BENCH := env -u OMP_WAIT_POLICY $(BIN)/python
 CSRC := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 CONFIGURE = $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" \
   -DSEMIDEEP_BUILD_PYTHON=OFF
+# One CUDA target is enough for a test; `make cuda-build` compiles for every one.
 CONFIGURE_NATIVE = $(CONFIGURE) -B $(NATIVE) \
-  -DSEMIDEEP_CUDA=$(SEMIDEEP_CUDA) -DSEMIDEEP_SANITIZE=$(SANITIZE)
+  -DSEMIDEEP_CUDA=$(SEMIDEEP_CUDA) -DSEMIDEEP_CUDA_TARGETS=90a-real -DSEMIDEEP_SANITIZE=$(SANITIZE)
+HAVE_NVCC := $(shell command -v $${CUDACXX:-nvcc} 2>/dev/null)
+NO_NVCC = @echo "$@: SKIPPED, no nvcc here; install the CUDA toolkit and put nvcc on PATH or set CUDACXX to it"
 BUILD_INPUTS := setup.py CMakeLists.txt semideep_ext/_version.py $(filter-out csrc/tests/%,$(CSRC))
 
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test lint ctest ctest-aarch64 pytest kills bench bench-scaling bench-counts \
-  bench-counts-accept gpu format clean
+  bench-counts-accept cuda-build cuda-resources cuda-resources-accept gpu format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /make \1\t/' \
@@ -90,6 +93,24 @@ bench-counts: .venv/dev.stamp  ## Count instructions under valgrind; fails where
 
 bench-counts-accept:  ## Make the instruction counts of this machine the baseline
 	@$(MAKE) --no-print-directory bench-counts COUNT_OPTIONS=--accept
+
+ifneq ($(HAVE_NVCC),)
+cuda-build: .venv/tools.stamp  ## Compile the CUDA kernels for every target; checks their spills
+	$(CONFIGURE) -B build/cuda -DSEMIDEEP_CUDA=ON -DSEMIDEEP_CUDA_TARGETS=ALL
+	$(BIN)/cmake --build build/cuda --target semideep_cuda
+	$(BIN)/python benchmarks/cuda_resources.py $(RESOURCE_OPTIONS) build/cuda
+
+cuda-resources: .venv/tools.stamp  ## Registers and spills of the CUDA kernels, one target; fails where spills grew
+	$(CONFIGURE_NATIVE)
+	$(BIN)/cmake --build $(NATIVE) --target semideep_cuda
+	$(BIN)/python benchmarks/cuda_resources.py $(NATIVE)
+
+cuda-resources-accept:  ## Make the registers and spills of every target the baseline
+	@$(MAKE) --no-print-directory cuda-build RESOURCE_OPTIONS=--accept
+else
+cuda-build cuda-resources cuda-resources-accept:
+	$(NO_NVCC)
+endif
 
 gpu:  ## On a machine with a card, without downloads: build, test, measure; benchmarks/results/<gpu>.json
 	$(GPU_PYTHON) benchmarks/gpu.py $(GPU_OPTIONS)

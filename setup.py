@@ -1,8 +1,9 @@
-"""Drives CMake for the two native modules; CMakeLists.txt describes the build itself.
+"""Drives CMake for the native modules; CMakeLists.txt describes the build itself.
 
-Environment: ``SEMIDEEP_CUDA=auto|on|off``, ``SEMIDEEP_SANITIZE=address|thread|undefined``,
-``MAX_JOBS=<n>``, ``CXX=<compiler>``. The build folder is kept per Python, torch, compiler and
-sanitizer, so a second build compiles only what changed.
+Environment: ``SEMIDEEP_CUDA=auto|on|off``, ``SEMIDEEP_CUDA_TARGETS=auto|all|<list>``,
+``SEMIDEEP_SANITIZE=address|thread|undefined``, ``MAX_JOBS=<n>``, ``CXX=<compiler>``. The build
+folder is kept per Python, torch, compiler and sanitizer, so a second build compiles only what
+changed.
 """
 
 import os
@@ -70,8 +71,8 @@ class CMakeBuild(build_ext):
     """Build every extension with one CMake run and copy the results to where setuptools wants."""
 
     def get_ext_filename(self, fullname):
-        """``_torch.so`` uses no Python API, so its name carries no Python version."""
-        if fullname.endswith("_torch"):
+        """``_torch*.so`` use no Python API, so their names carry no Python version."""
+        if fullname.endswith(("_torch", "_torch_cuda")):
             return str(Path(*fullname.split("."))) + ".so"
         return super().get_ext_filename(fullname)
 
@@ -89,6 +90,7 @@ class CMakeBuild(build_ext):
             *(cmake, "-S", ROOT, "-B", folder, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"),
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-DSEMIDEEP_CUDA={cuda}",
+            f"-DSEMIDEEP_CUDA_TARGETS={os.environ.get('SEMIDEEP_CUDA_TARGETS', 'auto')}",
             f"-DSEMIDEEP_SANITIZE={sanitize}",
             "-DSEMIDEEP_BUILD_PYTHON=ON",
             "-DSEMIDEEP_BUILD_TESTS=OFF",
@@ -101,13 +103,25 @@ class CMakeBuild(build_ext):
                 stop("the CMake step above failed.", "Its message says what to change.")
 
         for extension in self.extensions:
-            target = Path(self.get_ext_fullpath(extension.name))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)  # a running process may have the old file mapped
-            shutil.copy2(folder / "semideep_ext" / target.name, target)
+            self.copy_built(extension, folder / "semideep_ext")
+
+    def copy_built(self, extension, folder):
+        """Copy what CMake built; an optional extension that it did not build is removed."""
+        target = Path(self.get_ext_fullpath(extension.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)  # a running process may have the old file mapped
+        if extension.optional and not (folder / target.name).exists():
+            print(f"{extension.name} was not built; semideep_ext.show_config() will say why.")
+        else:
+            shutil.copy2(folder / target.name, target)
 
 
-setup(
-    ext_modules=[Extension(f"semideep_ext.{name}", sources=[]) for name in ("_C", "_torch")],
-    cmdclass={"build_ext": CMakeBuild},
-)
+if __name__ == "__main__":  # tests import this file
+    setup(
+        ext_modules=[
+            Extension("semideep_ext._C", sources=[]),
+            Extension("semideep_ext._torch", sources=[]),
+            Extension("semideep_ext._torch_cuda", sources=[], optional=True),
+        ],
+        cmdclass={"build_ext": CMakeBuild},
+    )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from semideep_ext._libraries import check_device
 
 ArrayLike = Any  # torch.Tensor, numpy.ndarray, pandas.DataFrame or a nested sequence of numbers
 
@@ -28,14 +30,27 @@ def describe(name: str, value: Any) -> str:
 def holds(condition: Tensor) -> bool:
     """Whether the condition is known to be true.
 
-    Under torch.compile and vmap a value cannot be read; checks of values are left out there.
+    Under torch.compile and vmap a value cannot be read, and to read one on another device than the
+    CPU is to wait for all that is queued there; checks of values are left out then.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or condition.device.type != "cpu":
         return False
     try:
         return bool(condition)
     except RuntimeError:
         return False
+
+
+def require(tensor: Tensor, valid: Tensor, message: Callable[[], str]) -> Tensor:
+    """Return the tensor if all of it is valid; else raise, or, off the CPU, put NaN in its place.
+
+    No value is read there (see `holds`), but nothing wrong passes for a result either.
+    """
+    if tensor.device.type not in ("cpu", "meta"):
+        return torch.where(valid, tensor, math.nan)
+    if holds(~valid.all()):
+        raise ValueError(message())
+    return tensor
 
 
 def _encode_categories(columns: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -147,6 +162,7 @@ def to_rows(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bo
         x, y = _from_arrays(x, y, metric)
     x, y = _leave_autocast(to_tensor("x", x)), _leave_autocast(to_tensor("y", y))
     _check_rows(x, y)
+    check_device(x.device, metric)
     return x, y, not any(tensors)
 
 
@@ -182,8 +198,6 @@ def _check_rows(x: Tensor, y: Tensor) -> None:
         problem = "x and y must have one dtype", "convert one with .to(dtype)"
     elif x.device != y.device:
         problem = "x and y must be on one device", "move one with .to(device)"
-    elif x.device.type not in ("cpu", "meta"):
-        problem = "the kernels run on the CPU in this version", "move the rows with .cpu()"
     elif y.shape[-2] == 0:
         problem = "y must have at least one row", "the mean over no rows is undefined"
     else:
@@ -211,10 +225,12 @@ def to_compute_dtype(x: Tensor, y: Tensor, metric: Any) -> tuple[Tensor, Tensor,
 def _rank_large_integers(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Integers that float64 cannot tell apart become their ranks; equal stays equal."""
     limit = 2**53
-    if not any(t.numel() and holds((t.max() > limit) | (t.min() < -limit)) for t in (x, y)):
+    if x.device.type == "cpu" and not any(
+        t.numel() and holds((t.max() > limit) | (t.min() < -limit)) for t in (x, y)
+    ):
         return x, y
-    _, ranks = torch.unique(torch.cat([x.flatten(), y.flatten()]), return_inverse=True)
-    return ranks[: x.numel()].view(x.shape), ranks[x.numel() :].view(y.shape)
+    ordered, _ = torch.cat([x.flatten(), y.flatten()]).sort()
+    return torch.searchsorted(ordered, x.contiguous()), torch.searchsorted(ordered, y.contiguous())
 
 
 def to_parameter(value: Any, name: str, like: Tensor) -> tuple[Tensor, bool]:
@@ -224,12 +240,14 @@ def to_parameter(value: Any, name: str, like: Tensor) -> tuple[Tensor, bool]:
             raise ValueError(
                 f"{name} must be a number, a 0-d or a 1-d tensor; {describe(name, value)}"
             )
-        parameter = value.to(device=like.device, dtype=torch.float64)
-        if parameter.numel() == 0:
+        if value.numel() == 0:
             raise ValueError(f"{name} must hold at least one value; {describe(name, value)}")
-        if holds(~(torch.isfinite(parameter) & (parameter > 0)).all()):
-            raise ValueError(f"{name} must be finite and > 0, got {value.tolist()}")
-        return parameter.reshape(1, -1), value.dim() == 0
+        parameter = value.to(torch.float64)
+        valid = torch.isfinite(parameter) & (parameter > 0)
+        parameter = require(
+            parameter, valid, lambda: f"{name} must be finite and > 0, got {value.tolist()}"
+        )
+        return parameter.to(like.device).reshape(1, -1), value.dim() == 0
     if isinstance(value, str):
         raise ValueError(f"{name} must be a number or a tensor, got {value!r}")
     if isinstance(value, (list, tuple, np.ndarray)):
@@ -255,14 +273,18 @@ def to_y_weight(y_weight: ArrayLike, y: Tensor) -> tuple[Tensor, Tensor]:
             f"y_weight must have one value for each of the {m} rows of y; "
             f"{describe('y_weight', weight)}"
         )
-    weight = weight.to(device=y.device, dtype=torch.float64)
-    if holds(~(torch.isfinite(weight) & (weight >= 0)).all()):
-        raise ValueError("y_weight must be finite and non-negative; drop or clip the other values")
+    weight = weight.to(torch.float64)
+    weight = require(
+        weight,
+        torch.isfinite(weight) & (weight >= 0),
+        lambda: "y_weight must be finite and non-negative; drop or clip the other values",
+    )
     largest = weight.detach().amax(-1, keepdim=True)
-    if holds((largest == 0).any()):
+    if holds((largest == 0).any()):  # which gives NaN where it goes unnoticed
         raise ValueError("y_weight must not be all zero: at least one row of y must count")
-    weight = weight / largest  # or the sum might overflow
-    return weight.unsqueeze(-1), weight.sum(-1)[..., None, None, None]
+    weight = (weight / largest).to(y.device)  # or the sum might overflow
+    total = weight.sum(-1, keepdim=True)
+    return weight.unsqueeze(-1), total.unsqueeze(-1).unsqueeze(-1)
 
 
 class BatchShape:
@@ -295,11 +317,12 @@ _jaccard_warned = False
 
 
 def warn_if_jaccard_loses(*tensors: Tensor) -> None:
-    """Warn, once a process, when the cast to "zero or not" merges different values."""
+    """Warn, once a process, when the cast to "zero or not" merges different values on the CPU."""
     global _jaccard_warned
     if _jaccard_warned or torch.compiler.is_compiling():
         return
-    if any(holds(((t != 0) & (t != 1)).any()) for t in tensors if t.dtype != torch.bool):
+    readable = [t for t in tensors if t.device.type == "cpu" and t.dtype != torch.bool]
+    if any(holds(((t != 0) & (t != 1)).any()) for t in readable):
         _jaccard_warned = True
         warnings.warn(
             "metric='jaccard' only asks whether a value is zero, and these rows hold values other "

@@ -1,21 +1,20 @@
 """The compiled ops: fake, vmap and autocast registration, and how they are called.
 
 Shapes: x (B, N, D), y (B, M, D), u (B, L, N, C), v (B, L, M, C), parameter (B, L), shift_x (B, L,
-N), shift_y (B, L, M); csrc/torch/ops.cpp says which are float64. An absent u or v stands for a
+N), shift_y (B, L, M); csrc/torch/arguments.h says which are float64. An absent u or v stands for a
 column of 1/N or 1/M. `_derivatives` says what the ops compute, and differentiates them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
-torch.ops.load_library(str(Path(__file__).with_name("_torch.so")))
+from semideep_ext import _libraries  # noqa: F401  (defines the ops)
 
 _library = torch.library.Library("semideep_ext", "FRAGMENT")
 

@@ -7,6 +7,7 @@ import platform
 import torch
 
 from semideep_ext import _C, metrics
+from semideep_ext._libraries import CUDA_PROBLEM
 
 __all__ = ["config", "show_config"]
 
@@ -24,13 +25,15 @@ def config() -> dict[str, str]:
     >>> config()["instruction set"] in ("default", "avx2", "avx512", "avx512_vpopcntdq")
     True
     """
-    built = {f"build: {name}": value for name, value in _C.build_facts().items()}
+    facts = _C.build_facts()
+    built = {f"build: {name}": value for name, value in facts.items()}
+    targets = facts.get("cuda_targets", "")
     return {
         "semideep_ext": built.pop("build: version"),
         "instruction set": _C.cpu_capability(),
         "best instruction set here": _C.machine_capability(),
         "threads": str(torch.get_num_threads()),
-        "cuda kernels": "no: this version has CPU kernels only",
+        "cuda kernels": f"no: {CUDA_PROBLEM}" if CUDA_PROBLEM else f"yes: {targets}",
         "torch": torch.__version__,
         "python": platform.python_version(),
         "metrics": ", ".join(metrics.METRICS),

@@ -103,7 +103,9 @@ def distance_weights(
     exactly. DataFrames must have the same columns in the same order.
 
     Values (lambda_ > 0, y_weight >= 0) are not checked inside torch.compile and torch.vmap, where
-    they cannot be read.
+    they cannot be read. Neither are they on CUDA, where reading would wait for the device: wrong
+    ones give NaN there, and jaccard does not warn. A call on CUDA waits for nothing and can be
+    captured in a graph, if lambda_ is a number or, like y_weight, a tensor on the device of x.
 
     Examples
     --------

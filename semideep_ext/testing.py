@@ -15,7 +15,7 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from semideep_ext import _ops  # noqa: F401  (registers the ops that DEVICES asks for)
+from semideep_ext._libraries import CUDA_PROBLEM
 from semideep_ext.metrics import METRICS
 
 
@@ -33,8 +33,7 @@ TOLERANCES = {
 }
 DTYPES = tuple(TOLERANCES)
 
-_on_cuda = torch._C._dispatch_has_kernel_for_dispatch_key("semideep_ext::kernel_matmul", "CUDA")
-DEVICES = ("cpu", "cuda") if _on_cuda and torch.cuda.is_available() else ("cpu",)
+DEVICES = ("cpu",) if CUDA_PROBLEM or not torch.cuda.is_available() else ("cpu", "cuda")
 
 # Around groups of 6 rows, panels of 32 columns, and tiles of 64 and 96 rows and of 128 columns.
 TILE_EDGES = (1, 6, 7, 32, 33, 64, 65, 96, 97, 128, 129)
@@ -60,7 +59,7 @@ def random_rows(metric: str, n: int, d: int, dtype: torch.dtype, g: torch.Genera
 
 def adversarial_rows(dtype: torch.dtype, d: int = 5) -> dict[str, tuple[Tensor, Tensor]]:
     """Return x (7, d) and y (9, d) for each way that careless arithmetic goes wrong."""
-    g = torch.Generator().manual_seed(20250514)
+    g = torch.Generator(torch.get_default_device()).manual_seed(20250514)
     x, y = (torch.randn((n, d), generator=g, dtype=torch.float64) for n in (7, 9))
     huge = 1e200 if dtype == torch.float64 else 1e37
     subnormal = torch.finfo(dtype).tiny / 64
@@ -80,6 +79,10 @@ def adversarial_rows(dtype: torch.dtype, d: int = 5) -> dict[str, tuple[Tensor, 
         "zero rows": (torch.cat([x[:5], 0 * x[5:]]), torch.cat([0 * y[:3], y[3:]])),
     }
     return {name: (a.to(dtype), b.to(dtype)) for name, (a, b) in cases.items()}
+
+
+def _array(value: Any) -> np.ndarray:
+    return np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
 
 
 def _length(rows: np.ndarray) -> np.ndarray:
@@ -108,7 +111,7 @@ _LONG_DOUBLE: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 def reference_distances(x: Any, y: Any, metric: str) -> np.ndarray:
     """Return the (N, M) distances of two sets of rows in long double; NaN for a row with a NaN."""
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = _array(x), _array(y)
     if x.shape[1] == 0:
         return np.zeros((len(x), len(y)), np.longdouble)
     if metric in _LONG_DOUBLE:
@@ -124,7 +127,7 @@ def reference_weights(
     distances: np.ndarray, lambda_: float, y_weight: Any = None, log: bool = False
 ) -> np.ndarray:
     """Return w or log w, (N,), from the (N, M) distances of `reference_distances`."""
-    weight = np.ones(distances.shape[1]) if y_weight is None else np.asarray(y_weight)
+    weight = np.ones(distances.shape[1]) if y_weight is None else _array(y_weight)
     share = weight.astype(np.longdouble) / weight.sum(dtype=np.longdouble)
     exponents = -np.longdouble(lambda_) * distances
     if not log:
@@ -158,8 +161,8 @@ def dense_distances(metric: str) -> Callable[[Tensor, Tensor], Tensor]:
     """
 
     def by_scipy(x: Tensor, y: Tensor) -> Tensor:
-        distances = reference_distances(x.detach(), y.detach(), metric)
-        return torch.from_numpy(distances.astype(np.float64)).to(x.dtype)
+        distances = reference_distances(x, y, metric)
+        return torch.from_numpy(distances.astype(np.float64)).to(x)
 
     return _DENSE.get(metric, by_scipy)
 

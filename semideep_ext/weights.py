@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from semideep_ext._files import write_atomically
+from semideep_ext._libraries import check_device
 from semideep_ext.diagnostics import check_weights, warn_if_degenerate
 from semideep_ext.functional import distance_weights
 from semideep_ext.metrics import check_kernel, check_metric
@@ -192,14 +193,15 @@ class WeightComputer:
         Raises
         ------
         ValueError
-            If the shapes do not fit, M = 0, lambda_ is not positive, or a weight is NaN because
-            the rows hold NaN or infinity.
+            If the shapes do not fit, M = 0, lambda_ is not positive, a weight is NaN because the
+            rows hold NaN or infinity, or `device` is CUDA and there are no CUDA kernels.
 
         Warns
         -----
         WeightsWarning
             If the weights are constant or underflowed.
         """
+        check_device(self.device, self.distance_metric)
         if self.device.type != "cpu" or torch.is_tensor(X_train) or torch.is_tensor(X_test):
             X_train, X_test = self._tensor(X_train), self._tensor(X_test)
         lambda_ = resolve_lambda(self.lambda_, X_train, X_test, self.distance_metric)

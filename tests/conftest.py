@@ -1,4 +1,4 @@
-"""Fresh random data in every run, and how to get the same data again."""
+"""Fresh random data in every run, how to get the same data again, and on which device."""
 
 import os
 import subprocess
@@ -14,12 +14,35 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "every_instruction_set: run again under each instruction set of the machine"
     )
+    config.addinivalue_line(
+        "markers", "each_device: run on the CPU and, where there is a card, with its tensors"
+    )
+
+
+def pytest_generate_tests(metafunc):
+    if metafunc.definition.get_closest_marker("each_device"):
+        from semideep_ext.testing import DEVICES
+
+        if len(DEVICES) > 1:  # names of tests stay plain where there is no choice
+            metafunc.parametrize("default_device", DEVICES, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def default_device(request):
+    """Where tensors are made: the device of a test that is marked each_device, else the CPU."""
+    device = getattr(request, "param", "cpu")
+    if device == "cpu":
+        yield device
+        return
+    torch.set_default_device(device)
+    yield device
+    torch.set_default_device(None)
 
 
 @pytest.fixture
-def generator():
+def generator(default_device):
     """A generator of random numbers with another seed in each run."""
-    return torch.Generator().manual_seed(SEED)
+    return torch.Generator(default_device).manual_seed(SEED)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,6 +9,7 @@ from semideep_ext import _blocks, distance_weights, kernel_matmul
 from semideep_ext.metrics import KERNELS, METRICS
 from semideep_ext.testing import DTYPES, TOLERANCES, dense_distances, random_rows, relative_error
 
+pytestmark = pytest.mark.each_device
 each_metric = pytest.mark.parametrize("metric", METRICS)
 each_kernel = pytest.mark.parametrize("kernel", KERNELS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -78,7 +79,7 @@ def test_it_sees_blocks_of_rows_of_x_and_all_of_y(generator):
 
 
 def test_functions_of_arrays_work(generator):
-    x, y = problem("euclidean", generator)
+    x, y = (t.cpu() for t in problem("euclidean", generator))
     expected = distance_weights(x, y)
     for rows in ((x, y), (x.numpy(), y.numpy())):
         w = distance_weights(*rows, lambda a, b: cdist(a, b))
@@ -109,9 +110,9 @@ def test_batches_are_refused(generator):
         distance_weights(x[None], y, torch.cdist)
 
 
-def test_autocast_does_not_lower_the_precision(generator):
+def test_autocast_does_not_lower_the_precision(default_device, generator):
     x, y = problem("euclidean", generator, torch.float32)
     expected = distance_weights(x, y)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(default_device, dtype=torch.bfloat16):
         actual = distance_weights(x, y, dense_distances("euclidean"))
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=0)

@@ -7,6 +7,7 @@ from semideep_ext import distance_weights, kernel_matmul
 from semideep_ext.metrics import METRICS
 from semideep_ext.testing import DTYPES, TOLERANCES, random_rows
 
+pytestmark = pytest.mark.each_device
 each_metric = pytest.mark.parametrize("metric", METRICS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 # Fewer rows than one block, several blocks, and one row with many columns, which threads share.

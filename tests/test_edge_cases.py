@@ -12,7 +12,10 @@ from semideep_ext import _inputs, distance_weights, kernel_matmul
 from semideep_ext.metrics import KERNELS, METRICS
 from semideep_ext.testing import DTYPES, TOLERANCES, random_rows
 
-pytestmark = pytest.mark.filterwarnings("ignore:metric='jaccard' only asks")
+pytestmark = [
+    pytest.mark.each_device,
+    pytest.mark.filterwarnings("ignore:metric='jaccard' only asks"),
+]
 each_metric = pytest.mark.parametrize("metric", METRICS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 

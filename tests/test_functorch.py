@@ -41,7 +41,10 @@ each_function = pytest.mark.parametrize(
 )
 each_argument = pytest.mark.parametrize("at", range(4), ids=["x", "y", "v", "parameter"])
 each_metric = pytest.mark.parametrize("metric", METRICS)
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+pytestmark = [
+    pytest.mark.each_device,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+]
 
 
 @pytest.fixture

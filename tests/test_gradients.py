@@ -9,6 +9,7 @@ from semideep_ext.metrics import KERNELS, METRICS
 from semideep_ext.testing import DTYPES, TOLERANCES, dense_distances, random_rows, relative_error
 
 DIFFERENTIABLE = [name for name, metric in METRICS.items() if metric.differentiable]
+pytestmark = pytest.mark.each_device
 each_metric = pytest.mark.parametrize("metric", METRICS)
 each_differentiable = pytest.mark.parametrize("metric", DIFFERENTIABLE)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -12,7 +12,10 @@ from semideep_ext.metrics import METRICS
 from semideep_ext.testing import TOLERANCES
 
 each_metric = pytest.mark.parametrize("metric", METRICS)
-pytestmark = pytest.mark.filterwarnings("ignore:metric='jaccard' only asks")
+pytestmark = [
+    pytest.mark.each_device,
+    pytest.mark.filterwarnings("ignore:metric='jaccard' only asks"),
+]
 
 # Small integers make ties and zeros likely; the rest of the line is for the norms.
 values = st.one_of(st.integers(-3, 3).map(float), st.floats(-1e3, 1e3, width=32))
@@ -24,8 +27,7 @@ lambdas = st.floats(1e-3, 10)
 def pairs(draw):
     n, m, d = draw(sizes)
     return tuple(
-        torch.from_numpy(draw(hnp.arrays(np.float64, (rows, d), elements=values)))
-        for rows in (n, m)
+        torch.tensor(draw(hnp.arrays(np.float64, (rows, d), elements=values))) for rows in (n, m)
     )
 
 

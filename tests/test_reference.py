@@ -11,7 +11,6 @@ from sklearn.metrics import pairwise_distances
 from semideep_ext import distance_weights, kernel_matmul
 from semideep_ext.metrics import KERNELS, METRICS
 from semideep_ext.testing import (
-    DEVICES,
     DTYPES,
     FEATURE_EDGES,
     TILE_EDGES,
@@ -22,10 +21,12 @@ from semideep_ext.testing import (
     reference_weights,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:metric='jaccard' only asks")
+pytestmark = [
+    pytest.mark.each_device,
+    pytest.mark.filterwarnings("ignore:metric='jaccard' only asks"),
+]
 each_metric = pytest.mark.parametrize("metric", METRICS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-each_device = pytest.mark.parametrize("device", DEVICES)
 every_instruction_set = pytest.mark.every_instruction_set
 
 
@@ -40,47 +41,43 @@ def assert_weights(actual, distances, lambda_, dtype, **options):
 
 def kernel_matrix(x, y, metric, lambda_=1.0, **options):
     """All k(d(x_i, y_j)): the product with the identity."""
-    identity = torch.eye(y.shape[0], dtype=x.dtype, device=x.device)
+    identity = torch.eye(y.shape[0], dtype=x.dtype)
     return kernel_matmul(x, y, identity, metric, lambda_, **options).double().cpu().numpy()
 
 
-@each_device
 @each_dtype
 @each_metric
 @pytest.mark.parametrize(
     "d",
     [pytest.param(d, marks=every_instruction_set if d in (9, 129) else ()) for d in FEATURE_EDGES],
 )
-def test_weights_on_both_sides_of_every_tile_edge(metric, d, dtype, device, generator):
+def test_weights_on_both_sides_of_every_tile_edge(metric, d, dtype, generator):
     x, y = (random_rows(metric, max(TILE_EDGES), d, dtype, generator) for _ in "xy")
     distances = reference_distances(x, y, metric)
     lambda_ = float(5 / distances.max())
     opposite = zip(TILE_EDGES, TILE_EDGES[::-1], strict=True)
     shapes = itertools.product(TILE_EDGES, TILE_EDGES) if d == 3 else opposite
     for n, m in shapes:
-        w = distance_weights(x[:n].to(device), y[:m].to(device), metric, lambda_)
+        w = distance_weights(x[:n], y[:m], metric, lambda_)
         assert_weights(w, distances[:n, :m], lambda_, dtype)
 
 
-@each_device
 @each_dtype
 @each_metric
-def test_each_pair_agrees_with_scipy(metric, dtype, device, generator):
+def test_each_pair_agrees_with_scipy(metric, dtype, generator):
     x, y = (random_rows(metric, n, 9, dtype, generator) for n in (66, 130))
     boolean = metric == "jaccard"
-    expected = cdist(
-        *((t.double().numpy() != 0 if boolean else t.double()) for t in (x, y)), metric
-    )
-    actual = kernel_matrix(x.to(device), y.to(device), metric, 0.3)
+    expected = cdist(*((t != 0 if boolean else t.double()).cpu().numpy() for t in (x, y)), metric)
+    actual = kernel_matrix(x, y, metric, 0.3)
     np.testing.assert_allclose(actual, np.exp(-0.3 * expected), rtol=TOLERANCES[dtype].forward)
 
 
 @each_metric
 def test_each_pair_agrees_with_scikit_learn(metric, generator):
-    x, y = (random_rows(metric, n, 9, torch.float64, generator).numpy() for n in (66, 130))
+    x, y = (random_rows(metric, n, 9, torch.float64, generator) for n in (66, 130))
     rows = (x != 0, y != 0) if metric == "jaccard" else (x, y)
-    expected = pairwise_distances(*rows, metric=metric)
-    actual = kernel_matrix(torch.from_numpy(x), torch.from_numpy(y), metric)
+    expected = pairwise_distances(*(t.cpu().numpy() for t in rows), metric=metric)
+    actual = kernel_matrix(x, y, metric)
     np.testing.assert_allclose(actual, np.exp(-expected), rtol=1e-7)  # it expands (x - y)^2
 
 
@@ -99,25 +96,23 @@ def test_no_cancellation_overflow_or_underflow(metric, case, d, dtype):
     if largest < np.finfo(np.float64).max:
         log_w = distance_weights(x, y, metric, lambda_, log=True)
         expected = reference_weights(distances, lambda_, log=True)
-        np.testing.assert_allclose(log_w.double(), expected, atol=2 * TOLERANCES[dtype].log)
+        np.testing.assert_allclose(log_w.double().cpu(), expected, atol=2 * TOLERANCES[dtype].log)
 
 
-@each_device
 @each_dtype
 @each_metric
 @pytest.mark.parametrize(
     "exponent", [1e-12, 1e-3, 1.0, pytest.param(20.0, marks=every_instruction_set)]
 )
-def test_one_pair_keeps_its_relative_accuracy(metric, exponent, dtype, device, generator):
+def test_one_pair_keeps_its_relative_accuracy(metric, exponent, dtype, generator):
     x, y = (random_rows(metric, 50, 12, dtype, generator) for _ in "xy")
     distances = reference_distances(x, y, metric)
     for j in range(0, 50, 7):
         lambda_ = float(exponent / max(distances[:, j].max(), 1e-3))
-        w = distance_weights(x.to(device), y[j : j + 1].to(device), metric, lambda_)
+        w = distance_weights(x, y[j : j + 1], metric, lambda_)
         assert_weights(w, distances[:, j : j + 1], lambda_, dtype)
 
 
-@each_device
 @each_dtype
 @each_metric
 @pytest.mark.parametrize("exponent", [1.0, 100.0, pytest.param(1e4, marks=every_instruction_set)])
@@ -127,7 +122,7 @@ def test_log_weights_of_far_rows_stay_finite_and_accurate(
     x, y = (random_rows(metric, n, 7, dtype, generator) for n in (65, 129))
     distances = reference_distances(x, y, metric)
     lambda_ = float(exponent / distances.max())
-    log_w = distance_weights(x.to(device), y.to(device), metric, lambda_, log=True)
+    log_w = distance_weights(x, y, metric, lambda_, log=True)
     expected = reference_weights(distances, lambda_, log=True)
     error = np.abs(log_w.double().cpu().numpy() - expected) / (1 + np.abs(expected))
     assert error.max() <= TOLERANCES[dtype].log
@@ -164,13 +159,13 @@ def test_product_with_values_for_several_parameters(kernel, columns, metric, dty
     expected = {
         "exponential": lambda: np.stack([np.exp(-np.longdouble(p) * d) for p in lambdas]),
         "inverse": lambda: np.stack([1 / (d + np.longdouble(0.01))] * 3),
-    }[kernel]() @ v.numpy().astype(np.longdouble)
+    }[kernel]() @ v.cpu().numpy().astype(np.longdouble)
     out = kernel_matmul(
         x, y, v, metric, torch.tensor(lambdas, dtype=torch.float64), kernel=kernel, eps=0.01
     )
     assert out.shape == (3, 65, columns)
     np.testing.assert_allclose(
-        out.double(), expected.astype(np.float64), rtol=TOLERANCES[dtype].forward
+        out.double().cpu(), expected.astype(np.float64), rtol=TOLERANCES[dtype].forward
     )
 
 
@@ -207,5 +202,5 @@ def test_float32_rows_of_any_magnitude_agree_with_float64(metric, lambda_):
 def test_large_values_meet_kernels_below_the_range_of_float32():
     x, y = torch.tensor([[110.0], [160.0]]), torch.zeros(1, 1)
     out = kernel_matmul(x, y, torch.tensor([1e38]), lambda_=1.0)
-    exact = np.exp(-x[:, 0].double().numpy()) * float(torch.tensor(1e38))
-    np.testing.assert_allclose(out, exact, rtol=TOLERANCES[torch.float32].forward)
+    exact = np.exp(-x[:, 0].double().cpu().numpy()) * float(torch.tensor(1e38))
+    np.testing.assert_allclose(out.cpu(), exact, rtol=TOLERANCES[torch.float32].forward)

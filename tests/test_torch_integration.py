@@ -12,7 +12,10 @@ from semideep_ext.testing import DTYPES, TOLERANCES, random_rows, relative_error
 
 each_metric = pytest.mark.parametrize("metric", METRICS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+pytestmark = [
+    pytest.mark.each_device,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+]
 
 
 def rows(metric, generator, *sizes, d=3, dtype=torch.float64):
@@ -184,18 +187,18 @@ def test_vmap_nests_and_maps_values(generator):
 
 @each_metric
 @pytest.mark.parametrize("log", [False, True])
-def test_autocast_does_not_lower_the_precision(metric, log, generator):
+def test_autocast_does_not_lower_the_precision(metric, log, default_device, generator):
     x, y = rows(metric, generator, 66, 40, dtype=torch.float32)
     expected = distance_weights(x, y, metric, log=log)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(default_device, dtype=torch.bfloat16):
         assert torch.equal(distance_weights(x, y, metric, log=log), expected)
         half = kernel_matmul(x.bfloat16(), y.bfloat16(), torch.ones(40).bfloat16(), metric)
     assert half.dtype == torch.float32
 
 
-def test_autocast_features_meet_rows_that_are_not(generator):
+def test_autocast_features_meet_rows_that_are_not(default_device, generator):
     x, y = rows("cosine", generator, 6, 4, dtype=torch.float32)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(default_device, dtype=torch.bfloat16):
         features = x @ torch.eye(3)
         w = distance_weights(features, y, "cosine")
     assert features.dtype == torch.bfloat16

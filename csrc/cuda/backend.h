@@ -5,7 +5,8 @@
 #include <functional>
 
 #include "core/problem.h"
-#include "cuda/device.h"
+
+struct CUstream_st;  // what a cudaStream_t points to: a binding needs no CUDA header
 
 namespace semideep::cuda {
 
@@ -15,6 +16,6 @@ using Allocate = std::function<void*(int64_t bytes)>;
 // Queues the work on the stream; waits for nothing, reads nothing back, so it can be captured in a graph.
 // The bits of the results depend on nothing but the problem. Throws std::invalid_argument for a metric,
 // kernel and task that do not go together and std::runtime_error where CUDA refuses a launch.
-void execute(const Problem& problem, cudaStream_t stream, const Allocate& allocate);
+void execute(const Problem& problem, CUstream_st* stream, const Allocate& allocate);
 
 }  // namespace semideep::cuda

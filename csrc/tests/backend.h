@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "cuda/backend.h"
+#include "emulator/emulator.h"
 
 namespace backend {
 
