@@ -30,6 +30,7 @@ __all__ = [
     "DistanceWeightedClassifier",
     "DistanceWeightedRegressor",
     "DistanceWeights",
+    "ExperimentRunner",
     "LabeledSplit",
     "SampleWeightMixin",
     "WeightComputer",
@@ -45,6 +46,7 @@ __all__ = [
     "distance_weights",
     "kernel_matmul",
     "median_lambda",
+    "preprocess_features",
     "select_best_distance_metric",
     "show_config",
 ]
@@ -55,10 +57,12 @@ _LAZY = {
     "DistanceWeightTransformer": "semideep_ext.transformer",
     "DistanceWeightedClassifier": "semideep_ext.estimators",
     "DistanceWeightedRegressor": "semideep_ext.estimators",
+    "ExperimentRunner": "semideep_ext.experiment",
     "LabeledSplit": "semideep_ext.unlabeled",
     "SampleWeightMixin": "semideep_ext.nets",
     "WeightedTrainer": "semideep_ext.trainer",
     "auto_select_distance_metric": "semideep_ext.auto",
+    "preprocess_features": "semideep_ext.preprocessing",
     "select_best_distance_metric": "semideep_ext.selection",
 }
 

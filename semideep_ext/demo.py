@@ -9,7 +9,6 @@ over several splits, with its interval: the data decide whether a weighting help
 from __future__ import annotations
 
 import csv
-import math
 import os
 import textwrap
 import warnings
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from semideep_ext._statistics import compare
 from semideep_ext.diagnostics import diagnose_weights, warn_if_degenerate
 from semideep_ext.functional import distance_weights
 from semideep_ext.plots import plot_scores, plot_weights
@@ -41,8 +41,9 @@ CAPTION = """\
 Breast cancer, {n} splits with half of the rows as test rows; {epochs} epochs; lambda 0.8.
 The same initial network and batches for every method of a split. All weights are divided by their
 mean, so that only relative weights matter (raw weights also shorten the steps). [low, high] is a
-95 % t-interval over splits; the splits share rows and the comparisons are not corrected for their
-number, so the intervals are rather too narrow than too wide. effective: Kish's share of the rows
+95 % interval over splits by the corrected resampled t (Nadeau and Bengio 2003), which accounts for
+splits that share rows. A difference counts as shown if its interval lies on one side of 0 and its
+p-value, adjusted for all comparisons (Holm), is at most 0.05. effective: Kish's share of the rows
 that the weights amount to; 100 % is unweighted training."""
 
 
@@ -62,8 +63,9 @@ def run_demo(
     Returns
     -------
     list of dict
-        One per method and score: method, score, mean, low, high, difference, difference_low,
-        difference_high, effective_share and verdict. The differences are to the baseline.
+        One per method and score: method, score, mean, sd, low, high, difference, difference_low,
+        difference_high, p_holm, n, verdict and effective_share. The differences are to the
+        baseline.
 
     Raises
     ------
@@ -93,11 +95,13 @@ def run_demo(
             effective = len(labels) if w is None else diagnose_weights(w).effective_sample_size
             shares[name].append(effective / len(labels))
 
-    table = [
-        _summarise(name, score, results, float(np.mean(shares[name])))
-        for score in SCORES
-        for name in results
-    ]
+    scores = {
+        name: {score: [run[score] for run in runs] for score in SCORES}
+        for name, runs in results.items()
+    }
+    table = compare(scores, BASELINE, test_train_ratio=len(test) / len(train))
+    for row in table:
+        row["effective_share"] = float(np.mean(shares[row["method"]]))
     plot_scores(table).savefig(folder / "scores.png", dpi=120)
     with open(folder / "scores.csv", "w", newline="", encoding="utf-8") as f:
         writer = csv.DictWriter(f, fieldnames=list(table[0]))
@@ -158,44 +162,6 @@ def _run(
     trainer.train()
     scores: dict[str, float] = trainer.evaluate(test, held_back)
     return scores
-
-
-def _summarise(
-    name: str, score: str, results: dict[str, list[dict[str, float]]], share: float
-) -> dict[str, Any]:
-    values = np.array([run[score] for run in results[name]])
-    mean, low, high = _interval(values)
-    reference = np.array([run[score] for run in results[BASELINE]])
-    difference, d_low, d_high = _interval(values - reference)
-    if name == BASELINE:
-        verdict = "the reference"
-    elif d_low > 0:
-        verdict = "higher than the baseline"
-    elif d_high < 0:
-        verdict = "lower than the baseline"
-    else:
-        verdict = "no difference shown"
-    return {
-        "method": name,
-        "score": score,
-        "mean": mean,
-        "low": low,
-        "high": high,
-        "difference": difference,
-        "difference_low": d_low,
-        "difference_high": d_high,
-        "effective_share": share,
-        "verdict": verdict,
-    }
-
-
-def _interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % t-interval: mean +- t_{0.975, n-1} s / sqrt(n)."""
-    from scipy.stats import t
-
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
-    mean = float(values.mean())
-    return mean, mean - float(half), mean + float(half)
 
 
 def _as_text(table: list[dict[str, Any]], notes: Iterable[str], caption: str) -> str:

@@ -62,7 +62,7 @@ def test_the_caption_says_how_the_weights_are_scaled(tmp_path, capsys):
 
 def test_a_second_run_gives_the_same_table(tmp_path):
     first, second = (demo.run_demo(2, 1, tmp_path) for _ in range(2))
-    assert first == second
+    np.testing.assert_equal(first, second)  # NaN, where there is no interval, equals NaN
 
 
 def test_the_scaler_sees_the_training_rows_only():
@@ -92,29 +92,6 @@ def test_weights_have_mean_one(how):
     train, test, _, _ = demo._split(*demo._load()[:2], seed=0)
     w = demo._weights(train, test, *how, lambda *_: None, "name")
     assert w.mean() == pytest.approx(1)
-
-
-def test_the_interval_is_students():
-    # mean 2, s = 1, n = 3: t_{0.975, 2} = 4.302653; 4.302653 / sqrt(3) = 2.484138
-    assert demo._interval(np.array([1.0, 2.0, 3.0])) == pytest.approx((2, -0.484138, 4.484138))
-
-
-@pytest.mark.parametrize(
-    ("shift", "verdict"),
-    [
-        ([0.1, 0.11, 0.12], "higher than the baseline"),
-        ([-0.1, -0.11, -0.12], "lower than the baseline"),
-        ([-0.1, 0.2, 0.0], "no difference shown"),
-        ([0.0, 0.0, 0.0], "no difference shown"),
-    ],
-)
-def test_the_verdict_follows_the_interval_of_the_paired_difference(shift, verdict):
-    base = [0.5, 0.9, 0.7]  # differs more between splits than between methods
-    results = {
-        "baseline": [{"f1": b} for b in base],
-        "euclidean": [{"f1": b + s} for b, s in zip(base, shift, strict=True)],
-    }
-    assert demo._summarise("euclidean", "f1", results, 1.0)["verdict"] == verdict
 
 
 @pytest.mark.parametrize("settings", [{"seeds": 1}, {"epochs": 0}])

@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from semideep_ext.plots import OKABE_ITO, plot_scores, plot_selection, plot_weights
+from semideep_ext.plots import (
+    OKABE_ITO,
+    plot_density_ratio,
+    plot_differences,
+    plot_metric_comparison,
+    plot_projection,
+    plot_scores,
+    plot_selection,
+    plot_test_size_impact,
+    plot_training_curves,
+    plot_weights,
+)
 
 WEIGHTS = np.array([0.2, 0.4, 0.6, 0.8])
 TABLE = [
@@ -23,7 +34,34 @@ SELECTION = [
         ("cosine", 0.5, 0.8),
     )
 ]
+RNG = np.random.default_rng(0)
+TRAIN, TEST = RNG.normal(size=(40, 3)), np.add(RNG.normal(size=(30, 3)), [2, 0, 0])
+NEAR = np.exp(TRAIN[:, 0])  # weights that grow towards the test rows
+DIFFERENCES = [
+    {
+        "method": m,
+        "score": s,
+        "difference": d,
+        "difference_low": d - 0.1,
+        "difference_high": d + 0.3,
+    }
+    for s in ("f1", "auc")
+    for m, d in (("distance", -0.1), ("idw", 0.2))
+]
+MEANS = [
+    {"dataset": f"test {size}", "test_size": size, "method": m, "score": s, "mean": size, "sd": 0.1}
+    for s in ("f1", "auc")
+    for size in (0.2, 0.8)
+    for m in ("unweighted", "idw")
+]
+HISTORY = {"train_loss": [4.0, 2.0, 1.0], "val_loss": [1.0, 0.5, 0.4], "accuracy": [0.1, 0.5, 0.9]}
 FIGURES = {
+    "differences": lambda: plot_differences(DIFFERENCES),
+    "comparison": lambda: plot_metric_comparison(MEANS),
+    "test sizes": lambda: plot_test_size_impact(MEANS),
+    "training": lambda: plot_training_curves({"unweighted": [HISTORY], "idw": [HISTORY]}),
+    "density ratio": lambda: plot_density_ratio(NEAR, TRAIN, TEST),
+    "projection": lambda: plot_projection(NEAR, TRAIN, TEST),
     "weights": lambda: plot_weights({"euclidean": WEIGHTS, "cosine": WEIGHTS}, [0, 1, 0, 1]),
     "scores": lambda: plot_scores(TABLE),
     "selection": lambda: plot_selection(SELECTION),
@@ -40,7 +78,9 @@ def test_a_figure_is_returned(figure):
 
 
 def test_every_axis_is_labelled(figure):
-    assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes)
+    for axes in figure.axes:
+        bar = hasattr(axes, "_colorbar")  # beside its picture, with one axis
+        assert axes.get_ylabel() and (axes.get_xlabel() or bar)
 
 
 def test_the_figure_can_be_saved(figure, tmp_path):
@@ -148,3 +188,127 @@ def test_a_heat_map_shows_what_lacks_and_text_that_stands_out():
 def test_a_heat_map_without_its_columns_is_refused(table):
     with pytest.raises(ValueError, match="lack"):
         plot_selection(table)
+
+
+def test_differences_reach_from_low_to_high_on_their_line():
+    (axes,) = plot_differences(DIFFERENCES).axes
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["f1", "auc"]
+    drawn = [c.lines[2][0].get_segments()[0] for c in axes.containers]
+    for row, segment in zip(DIFFERENCES, drawn, strict=True):
+        np.testing.assert_allclose(segment[:, 0], [row["difference_low"], row["difference_high"]])
+        assert abs(segment[0, 1] - ["f1", "auc"].index(row["score"])) < 0.5
+
+
+def test_the_line_of_no_difference_is_in_sight():
+    (axes,) = plot_differences(DIFFERENCES[:1]).axes
+    left, right = axes.get_xlim()
+    assert left < 0 < right
+    assert any(list(line.get_xdata()) == [0, 0] for line in axes.lines)
+
+
+@pytest.mark.parametrize("nan", [float("nan")])
+def test_what_has_no_interval_is_drawn_without_one(nan):
+    row = {**DIFFERENCES[0], "difference_low": nan, "difference_high": nan}
+    (mark,) = plot_differences([row]).axes[0].containers
+    assert mark.lines[0].get_xdata() == [-0.1] and not mark.lines[2]
+    (mark,) = plot_metric_comparison([{**MEANS[0], "sd": nan}]).axes[0].containers
+    assert mark.lines[0].get_ydata() == [0.2] and not mark.lines[2]
+
+
+@pytest.mark.parametrize("plot", [plot_metric_comparison, plot_test_size_impact])
+def test_means_of_the_score_asked_for_are_drawn_with_their_deviation(plot):
+    (axes,) = plot(MEANS, "auc", figsize=(4, 3)).axes
+    assert axes.get_ylabel() == "auc"
+    drawn = sorted(tuple(c.lines[2][0].get_segments()[0][:, 1]) for c in axes.containers)
+    np.testing.assert_allclose(drawn, [(0.1, 0.3), (0.1, 0.3), (0.7, 0.9), (0.7, 0.9)])
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["unweighted", "idw"]
+
+
+def test_methods_are_told_apart_without_colour():
+    (axes,) = plot_metric_comparison(MEANS).axes
+    assert len({c.lines[0].get_marker() for c in axes.containers}) == 2
+    axes = plot_training_curves({"unweighted": [HISTORY], "idw": [HISTORY]}).axes[0]
+    assert len({line.get_linestyle() for line in axes.lines}) == 2
+
+
+@pytest.mark.parametrize("plot", [plot_metric_comparison, plot_test_size_impact])
+def test_an_unknown_score_names_those_there_are(plot):
+    with pytest.raises(ValueError, match=r"metric='r2' is not among the scores \['f1', 'auc'\]"):
+        plot(MEANS, "r2")
+
+
+def test_training_curves_are_means_in_a_band_of_all_runs():
+    other = {key: [2 * v for v in values] for key, values in HISTORY.items()}
+    loss, validation, accuracy = plot_training_curves({"idw": [HISTORY, other]}).axes
+    np.testing.assert_allclose(loss.lines[0].get_ydata(), [1, 0.5, 0.25])  # of the first epoch's
+    np.testing.assert_allclose(validation.lines[0].get_ydata(), [1.5, 0.75, 0.6])
+    band = accuracy.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (0.1, 1.8)
+    assert list(loss.lines[0].get_xdata()) == [1, 2, 3]
+
+
+def test_curves_that_were_not_recorded_have_no_panel():
+    assert len(plot_training_curves({"idw": [{"train_loss": [1.0]}]}).axes) == 1
+
+
+@pytest.mark.parametrize(
+    ("histories", "message"),
+    [
+        ({}, "no history"),
+        ({"idw": [{"train_loss": []}]}, "histories are empty"),
+        ({"idw": [HISTORY, {"train_loss": [1.0]}]}, r"histories of \[1, 3\] epochs"),
+    ],
+)
+def test_histories_that_do_not_fit_are_refused(histories, message):
+    with pytest.raises(ValueError, match=message):
+        plot_training_curves(histories)
+
+
+def test_the_density_ratio_grows_towards_the_test_rows():
+    (axes,) = plot_density_ratio(NEAR, TRAIN, TEST).axes
+    ratio, weight = axes.collections[0].get_offsets().T
+    np.testing.assert_allclose(weight, NEAR / NEAR.mean())
+    assert np.corrcoef(np.log(ratio), TRAIN[:, 0])[0, 1] > 0.9
+    assert axes.get_title().startswith("rank correlation 0.9")
+
+
+def test_equal_sets_have_a_density_ratio_about_1():
+    rows = np.random.default_rng(1).normal(size=(400, 2))
+    (axes,) = plot_density_ratio(np.ones(200), rows[:200], rows[200:]).axes
+    ratio = np.asarray(axes.collections[0].get_offsets())[:, 0]
+    assert 0.9 < np.median(ratio) < 1.1
+
+
+def test_unequal_numbers_of_rows_do_not_shift_the_density_ratio():
+    rows = np.random.default_rng(1).normal(size=(450, 2))
+    (axes,) = plot_density_ratio(np.ones(400), rows[:400], rows[400:]).axes
+    assert 0.8 < np.median(np.asarray(axes.collections[0].get_offsets())[:, 0]) < 1.25
+
+
+def test_the_projection_shows_every_row_and_colours_by_weight():
+    axes, bar = plot_projection(NEAR, TRAIN, TEST).axes
+    test, train = axes.collections
+    assert (len(test.get_offsets()), len(train.get_offsets())) == (30, 40)
+    np.testing.assert_allclose(train.get_array(), NEAR / NEAR.mean())
+    assert bar.get_ylabel() == "weight / mean weight"
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["test rows", "training rows"]
+
+
+@pytest.mark.parametrize(
+    ("plot", "arguments", "message"),
+    [
+        (plot_density_ratio, (NEAR, TRAIN, TEST[:, :2]), "same columns"),
+        (plot_density_ratio, (NEAR[:-1], TRAIN, TEST), "39 weights for 40"),
+        (plot_density_ratio, (NEAR, TRAIN, TEST[:4]), "at least 5 of each"),
+        (plot_projection, (NEAR, TRAIN[:, :1], TEST[:, :1]), "at least two"),
+    ],
+)
+def test_rows_that_cannot_be_drawn_are_refused(plot, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plot(*arguments)
+
+
+def test_the_panels_stand_in_as_many_columns_as_asked():
+    figure = plot_weights({"a": WEIGHTS, "b": WEIGHTS}, columns=1)
+    a, b = (axes.get_position() for axes in figure.axes)
+    assert a.x0 == b.x0 and a.y0 > b.y0
