@@ -17,7 +17,7 @@ pytestmark = [
 ]
 REAL = [name for name, metric in METRICS.items() if metric.domain.startswith("real")]
 DISCRETE = [name for name in METRICS if name not in REAL]
-FLOAT = TOLERANCES[torch.float32]
+FLOAT, DOUBLE = TOLERANCES[torch.float32], TOLERANCES[torch.float64]
 
 
 def normal(rng, n, d):
@@ -72,6 +72,67 @@ def test_weights_keep_the_promise_where_lambda_d_is_large(kind, metric, d):
             error = np.abs(w[shown] / exact[shown] - 1)
             assert (error <= bound[shown]).all(), (m, exponent, error.max())
             assert (w[~shown] <= 1.1e-36).all()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("metric", REAL)
+@pytest.mark.parametrize("d", [8, 9, 17, 64, 300])
+def test_weights_of_doubles_keep_the_promise(kind, metric, d):
+    """Products instead of differences, and translated rows, cost no accuracy."""
+    if metric == "cosine" and kind is far_from_the_origin:
+        pytest.skip("rounding rows to length one is felt where they are nearly parallel")
+    rng = np.random.default_rng(d)
+    for m in (1, 7, 150):
+        x, y = kind(rng, 40, d), kind(rng, m, d)
+        distances = reference_distances(x, y, metric)
+        nearest = distances.min(1)
+        for exponent in (0.5, 5.0, 20.0):
+            lambda_ = float(exponent / np.quantile(nearest.astype(float), 0.5))
+            exact = np.exp(-np.longdouble(lambda_) * distances).mean(1)
+            shown = exact > 1e-290
+            error = np.abs(distance_weights(x, y, metric, lambda_)[shown] / exact[shown] - 1)
+            bound = DOUBLE.forward * np.maximum(1, lambda_ * nearest[shown] / 20)
+            assert (error <= bound).all(), (m, exponent, error.max())
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
+@pytest.mark.parametrize("d", [4, 40])
+def test_doubles_near_the_ends_of_their_range_lose_nothing(metric, d, generator):
+    x, y = (torch.randn(n, d, dtype=torch.float64, generator=generator) for n in (7, 50))
+    y[:5] = x[:5]
+    expected = distance_weights(x, y, metric, 1.0)
+    for scale in (2.0**-600, 2.0**600) if metric == "euclidean" else (2.0**-300, 2.0**300):
+        lambda_ = 1 / scale if metric == "euclidean" else scale**-2
+        actual = distance_weights(x * scale, y * scale, metric, lambda_)
+        torch.testing.assert_close(actual, expected, rtol=DOUBLE.forward, atol=0)
+
+
+@pytest.mark.parametrize("metric", REAL)
+def test_rows_that_floats_would_leave_in_doubt_are_answered_in_double(metric):
+    """Near rows of clusters that lie far apart: sums are the nearest floats."""
+    rng = np.random.default_rng(0)
+    x, y = (torch.tensor(clusters(rng, n, 30), dtype=torch.float32) for n in (40, 400))
+    distances = reference_distances(x, y, metric)
+    lambda_ = float(5 / distances.min(1).mean())
+    exact = np.exp(-np.longdouble(lambda_) * distances).sum(1).astype(float)
+    sums = kernel_matmul(x, y, torch.ones(400, 1), metric, lambda_)[:, 0]
+    np.testing.assert_allclose(sums.double(), exact, rtol=2**-24 * 1.001, atol=0)
+
+
+@pytest.mark.parametrize("metric", REAL)
+def test_batches_keep_their_bits_whatever_the_others_hold(metric):
+    """A batch in doubt is answered in double, its neighbours in float."""
+    rng = np.random.default_rng(0)
+    kinds = (normal, normal, clusters, clusters, normal)
+    x, y = (
+        torch.tensor(np.stack([kind(rng, n, 30) for kind in kinds]), dtype=torch.float32)
+        for n in (10, 90)
+    )
+    v = torch.tensor(rng.random((5, 90, 2)), dtype=torch.float32)
+    lambdas = torch.tensor([0.2, 0.4], dtype=torch.float64)
+    together = kernel_matmul(x, y, v, metric, lambdas)
+    apart = [kernel_matmul(x[b], y[b], v[b], metric, lambdas) for b in range(5)]
+    assert torch.equal(together, torch.stack(apart))
 
 
 @pytest.mark.parametrize("metric", REAL)

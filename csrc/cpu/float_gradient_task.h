@@ -18,7 +18,6 @@ struct FloatGradientTask {
 
   static constexpr int64_t kFlushPanels = 16;
   static constexpr int64_t kMostSums = 16;
-  static constexpr float kLargestValue = 1 << 20;
   // Nearer than this, a weight may leave the range of float.
   static constexpr float kLeastDistance = 1e-15f;
 
@@ -33,7 +32,8 @@ struct FloatGradientTask {
 
   static bool suits(const Problem& p) {
     return p.parameters * p.columns <= kMostSums && suits_floats(p) &&
-           values_at_most(p, p.left, kLargestValue) && values_at_most(p, p.right, kLargestValue);
+           values_at_most(p, p.left, kLargestFloatValue) &&
+           values_at_most(p, p.right, kLargestFloatValue);
   }
 
   static int64_t width(const Problem& p) { return Common::width(p); }
@@ -50,7 +50,7 @@ struct FloatGradientTask {
 
   static void enter(const Problem& p, const Block& block, Workspace& ws) {
     FloatTile<Metric>::pack_rows(p, block, ws.tile, sliced_rows(ws));
-    const FloatRows<Metric> left(p, p.left, block.batch, block.left_info);
+    const PanelRows<Metric, float> left(p, p.left, block.batch, block.left_info);
     const Attachments<double> at{p, block.batch};
     const int64_t stride = padded_features(p.features);
     for (int64_t row = 0; row < padded(block.rows); ++row) {
@@ -62,7 +62,7 @@ struct FloatGradientTask {
               static_cast<float>(at.value(p.left, l, from, c));
     }
     for (int64_t l = 0; l < p.parameters; ++l) {
-      ws.parameters[l] = bits_parameter<Kernel>(p, block, l);
+      ws.parameters[l] = FloatTile<Metric>::template parameter<Kernel>(p, block, l);
       ws.lambdas[l] = static_cast<float>(at.parameter(l));
     }
   }

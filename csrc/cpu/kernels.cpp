@@ -3,8 +3,8 @@
 // compiled for a newer instruction set for code that must run on an older machine.
 #include "cpu/count_sum_task.h"
 #include "cpu/float_gradient_task.h"
-#include "cpu/float_sum_task.h"
 #include "cpu/log_sum_task.h"
+#include "cpu/panel_sum_task.h"
 #include "cpu/sum_task.h"
 
 SEMIDEEP_MATH_BEGIN
@@ -65,21 +65,24 @@ BlockKernel block_kernel(const Problem& p) {
   return kernel;
 }
 
-// Tasks on floats, whose right rows are packed beforehand.
-template <class T, class Metric>
-BlockKernel float_kernel(const Problem& p) {
-  const FloatLayout layout(p, Metric::Row::has_info);
+// Tasks on tiles of elements E, whose right rows are packed beforehand.
+template <class T, class Metric, class E>
+BlockKernel panel_kernel(const Problem& p) {
+  const PanelLayout<E> layout(p, Metric::Row::has_info);
   BlockKernel kernel = common_kernel<T, Vec, Metric>(p);
-  kernel.panel_columns = kPanelColumns;
-  kernel.panel_bytes = layout.panel * static_cast<int64_t>(sizeof(float));
-  kernel.span_columns = span_columns(p, kernel.panel_bytes, kPanelColumns);
+  kernel.panel_columns = kColumnsOf<E>;
+  kernel.panel_bytes = layout.panel * static_cast<int64_t>(sizeof(E));
+  kernel.span_columns = span_columns(p, kernel.panel_bytes, kernel.panel_columns);
   const bool center = layout.products || Metric::Row::has_info;
-  kernel.plan_bytes = center ? (p.features + 1) * static_cast<int64_t>(sizeof(float)) : 0;
+  kernel.plan_bytes = center ? (p.features + 1) * static_cast<int64_t>(sizeof(E)) : 0;
   kernel.plan = [](const Problem& p, int64_t batch, const void*, const void* right, void* plan) {
-    find_center<Metric>(p, batch, right, static_cast<float*>(plan));
+    with_element_type(p.dtype, [&](auto* type) {
+      using Given = std::remove_cv_t<std::remove_pointer_t<decltype(type)>>;
+      find_center<Metric, E, Given>(p, batch, right, static_cast<E*>(plan));
+    });
   };
   kernel.pack = [](const Problem& p, const Block& span, int64_t begin, int64_t end, void* packed) {
-    pack_float_panels<Metric>(p, span, begin, end, static_cast<float*>(packed));
+    pack_panels<Metric>(p, span, begin, end, static_cast<E*>(packed));
   };
   kernel.enter = [](const Problem& p, const Block& block, void* workspace) {
     T::enter(p, block, *static_cast<typename T::Workspace*>(workspace));
@@ -140,12 +143,16 @@ bool find_task(const Problem& p, [[maybe_unused]] bool has_vpopcnt, BlockKernel*
       return true;
   }
   if constexpr (kHasFma && sizeof(V) == sizeof(Vec) && Metric::power > 0.0 && Kernel::has_log) {
-    if (p.task == Task::sum && FloatSumTask<Metric, Kernel>::suits(p)) {
-      *found = float_kernel<FloatSumTask<Metric, Kernel>, Metric>(p);
+    if (p.task == Task::sum && suits_float_sums(p) && !doubles_are_faster<Metric>(p)) {
+      *found = panel_kernel<PanelSumTask<FloatTile<Metric>, Kernel>, Metric, float>(p);
+      return true;
+    }
+    if (p.task == Task::sum && suits_double_sums(p)) {
+      *found = panel_kernel<PanelSumTask<DoubleTile<Metric>, Kernel>, Metric, double>(p);
       return true;
     }
     if (p.task == Task::gradient && FloatGradientTask<Metric, Kernel>::suits(p)) {
-      *found = float_kernel<FloatGradientTask<Metric, Kernel>, Metric>(p);
+      *found = panel_kernel<FloatGradientTask<Metric, Kernel>, Metric, float>(p);
       return true;
     }
   }

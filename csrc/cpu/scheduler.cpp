@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "cpu/backend.h"
+#include "cpu/batches.h"
 
 namespace semideep {
 
@@ -79,9 +80,10 @@ char* at(const Buffer& buffer, int64_t offset) { return static_cast<char*>(buffe
 // chunks.
 class Execution {
  public:
-  Execution(const Problem& problem, Capability capability, int threads, const ParallelFor& parallel)
+  Execution(const Problem& problem, const BlockKernel& kernel, int threads,
+            const ParallelFor& parallel)
       : p_(problem),
-        kernel_(find(problem, capability)),
+        kernel_(kernel),
         parallel_(parallel),
         threads_(threads),
         width_(kernel_.width(problem)),
@@ -298,8 +300,15 @@ class Execution {
 
 void execute(const Problem& problem, Capability capability, int threads,
              const ParallelFor& parallel_for) {
-  if (problem.batches == 0) return;
-  Execution(problem, capability, threads, parallel_for);
+  // What a batch holds may decide which kernel answers it; neighbours with the same kernel go together.
+  for (int64_t begin = 0, end; begin < problem.batches; begin = end) {
+    const BlockKernel kernel = find(batches_of(problem, begin, begin + 1), capability);
+    const auto same = [&](int64_t batch) {
+      return find(batches_of(problem, batch, batch + 1), capability).run == kernel.run;
+    };
+    for (end = begin + 1; end < problem.batches && same(end);) ++end;
+    Execution(batches_of(problem, begin, end), kernel, threads, parallel_for);
+  }
 }
 
 }  // namespace cpu

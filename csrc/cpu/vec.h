@@ -38,6 +38,7 @@ struct Vec {
     __builtin_memcpy(&native, from, sizeof native);
     return native;
   }
+  SEMIDEEP_INLINE void store(double* to) const { __builtin_memcpy(to, &v, sizeof v); }
 };
 
 SEMIDEEP_INLINE Vec operator+(Vec a, Vec b) { return a.v + b.v; }
@@ -51,6 +52,39 @@ SEMIDEEP_INLINE Vec::Bits operator!=(Vec a, Vec b) { return a.v != b.v; }
 SEMIDEEP_INLINE Vec select(Vec::Bits mask, Vec a, Vec b) { return mask ? a.v : b.v; }
 SEMIDEEP_INLINE Vec max(Vec a, Vec b) { return select(a > b, a, b); }
 SEMIDEEP_INLINE Vec primal(Vec a) { return a; }
+SEMIDEEP_INLINE Vec abs(Vec a) { return Vec((Vec::Native)((Vec::Bits)a.v & INT64_MAX)); }
+// The larger and the smaller of a bound and a value; a NaN value stays NaN.
+SEMIDEEP_INLINE Vec at_least(double bound, Vec a) {
+#if defined(__AVX512F__)
+  return Vec::Native(_mm512_max_pd(Vec(bound).v, a.v));
+#elif defined(__AVX2__)
+  return Vec::Native(_mm256_max_pd(Vec(bound).v, a.v));
+#else
+  return select(Vec(bound) > a, Vec(bound), a);
+#endif
+}
+SEMIDEEP_INLINE Vec at_most(double bound, Vec a) {
+#if defined(__AVX512F__)
+  return Vec::Native(_mm512_min_pd(Vec(bound).v, a.v));
+#elif defined(__AVX2__)
+  return Vec::Native(_mm256_min_pd(Vec(bound).v, a.v));
+#else
+  return select(a > Vec(bound), Vec(bound), a);
+#endif
+}
+// Bit i says whether lane i of a is not at most b; it is set where either is NaN.
+SEMIDEEP_INLINE uint32_t lanes_above(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_pd_mask(a.v, b.v, _CMP_NLE_UQ);
+#elif defined(__AVX2__)
+  return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_cmp_pd(a.v, b.v, _CMP_NLE_UQ)));
+#else
+  uint32_t lanes = 0;
+  for (int lane = 0; lane < kLanes; ++lane)
+    lanes |= static_cast<uint32_t>(!(a.v[lane] <= b.v[lane])) << lane;
+  return lanes;
+#endif
+}
 
 SEMIDEEP_INLINE Vec fma(Vec a, Vec b, Vec c) {
 #if defined(__AVX512F__)
@@ -87,13 +121,21 @@ SEMIDEEP_INLINE Vec power_of_two(Vec n) {
   return Vec::Native((bits + 1023) << 52);
 }
 
+// 2^n p for integers n, p near 1: rounded once, also where the result is below 2^-1022.
+SEMIDEEP_INLINE Vec scaled(Vec p, Vec n) {
+#if defined(__AVX512F__)
+  return Vec::Native(_mm512_scalef_pd(p.v, n.v));
+#else
+  const Vec half = fma(n, Vec(0.5), Vec(kRound)) - Vec(kRound);
+  return p * power_of_two(half) * power_of_two(n - half);
+#endif
+}
+
 // exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2. The Taylor polynomial of degree 13 is off by
-// 4e-18 there; rounding leaves at most 2 units in the last place. 2^n is applied in two halves, so that
-// results below 2^-1022 are rounded once, gradually.
+// 4e-18 there; rounding leaves at most 2 units in the last place.
 SEMIDEEP_INLINE Vec exp(Vec x) {
-  // Beyond these every double result is 0 or infinite; a NaN passes both.
-  x = select(x > Vec(800.0), Vec(800.0), x);
-  x = select(Vec(-800.0) > x, Vec(-800.0), x);
+  // Beyond these every double result is 0 or infinite.
+  x = at_least(-800.0, at_most(800.0, x));
   const Vec n = fma(x, Vec(1.4426950408889634), Vec(kRound)) - Vec(kRound);
   // ln 2 in two parts; the first has trailing zeros, so its product with n is exact.
   Vec r = fma(n, Vec(-0.6931471803691238), x);
@@ -113,9 +155,7 @@ SEMIDEEP_INLINE Vec exp(Vec x) {
   p = fma(p, r, Vec(0.5));
   p = fma(p, r, Vec(1.0));
   p = fma(p, r, Vec(1.0));
-
-  const Vec half = fma(n, Vec(0.5), Vec(kRound)) - Vec(kRound);
-  return p * power_of_two(half) * power_of_two(n - half);
+  return scaled(p, n);
 }
 
 // The scalar that a lane holds, and access to it.

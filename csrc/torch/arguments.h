@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "core/problem.h"
 #include "core/registry.h"
 
 namespace semideep::binding {

@@ -1,0 +1,108 @@
+// The weighted sum under the exponential kernel, on tiles of packed panels (panel_tile.h).
+#pragma once
+
+#include "cpu/double_tile.h"
+#include "cpu/float_tile.h"
+
+SEMIDEEP_MATH_BEGIN
+
+// Which sums such a task takes.
+constexpr int64_t kMostPanelSums = 16;
+inline bool suits_float_sums(const Problem& p) {
+  return p.parameters * p.columns <= kMostPanelSums && suits_floats(p) &&
+         values_at_most(p, p.right, kLargestFloatValue);
+}
+inline bool suits_double_sums(const Problem& p) {
+  return p.parameters * p.columns <= kMostPanelSums && suits_doubles(p);
+}
+
+// out[l, i, c] = sum_j k_l(d_ij) values[l, j, c]
+template <class Tile, class Kernel>
+struct PanelSumTask {
+  using S = double;
+  using E = typename Tile::Element;
+  using Lanes = VecOf<E>;
+  using Distances = typename Tile::Distances;
+  using Parameter = typename Tile::Parameter;
+
+  // Kernels are added up in E for this many panels, then in double.
+  static constexpr int64_t kFlushPanels = 16;
+
+  struct Workspace {
+    typename Tile::Storage tile;
+    alignas(64) Lanes sums[kFloatRows * kMostPanelSums];
+    alignas(64) Parameter parameters[kMostPanelSums];
+  };
+
+  static int64_t width(const Problem& p) { return p.parameters * p.columns; }
+  static int64_t block_rows(const Problem& p) { return Tile::block_rows(p); }
+  static int64_t workspace_bytes(const Problem& p) {
+    return static_cast<int64_t>(sizeof(Workspace)) + Tile::block_bytes(p);
+  }
+
+  static void enter(const Problem& p, const Block& block, Workspace& ws) {
+    Tile::pack_rows(p, block, ws.tile, rows_of(ws));
+  }
+
+  static void run(const Problem& p, const Block& block, Workspace& ws, S* partial) {
+    const int64_t sums = width(p);
+    for (int64_t i = 0; i < block.rows * sums; ++i) partial[i] = 0.0;
+    for (int64_t l = 0; l < p.parameters; ++l)
+      ws.parameters[l] = Tile::template parameter<Kernel>(p, block, l);
+    Tile tile(p, block, ws.tile, rows_of(ws));
+    for (int64_t begin = 0; begin < tile.panels(); begin += kFlushPanels) {
+      const int64_t end =
+          begin + kFlushPanels < tile.panels() ? begin + kFlushPanels : tile.panels();
+      for (int64_t i = 0; i < block.rows * sums; ++i) ws.sums[i] = Lanes(E(0));
+      if (sums == 1) {
+        tile.for_distances(begin, end, OneSum{ws.parameters[0], tile.layout().values, ws.sums});
+      } else {
+        tile.for_distances(
+            begin, end,
+            ManySums{p.parameters, p.columns, ws.parameters, tile.layout().values, ws.sums});
+      }
+      for (int64_t i = 0; i < block.rows * sums; ++i)
+        partial[i] += sum_lanes(ws.sums[i]) * Tile::kSumScale;
+    }
+  }
+
+  static void merge(int64_t count, S* total, const S* part) { add_scalars(count, total, part); }
+  static void store(const Problem& p, const Block& block, const S* total, S*) {
+    store_sums(p, block, total);
+  }
+
+ private:
+  struct OneSum {
+    Parameter parameter;
+    int64_t values;
+    Lanes* sums;
+
+    SEMIDEEP_INLINE void operator()(int64_t row, const E* panel, const Distances (&d)[2]) const {
+      const Lanes first = Tile::template kernel<Kernel>(d[0], parameter);
+      const Lanes second = Tile::template kernel<Kernel>(d[1], parameter);
+      add(first, second, panel + values, sums + row);
+    }
+  };
+  struct ManySums {
+    int64_t parameters, columns;
+    const Parameter* parameter;
+    int64_t values;
+    Lanes* sums;
+
+    SEMIDEEP_INLINE void operator()(int64_t row, const E* panel, const Distances (&d)[2]) const {
+      const E* v = panel + values;
+      Lanes* sum = sums + row * parameters * columns;
+      for (int64_t l = 0; l < parameters; ++l) {
+        const Lanes first = Tile::template kernel<Kernel>(d[0], parameter[l]);
+        const Lanes second = Tile::template kernel<Kernel>(d[1], parameter[l]);
+        for (int64_t c = 0; c < columns; ++c, ++sum, v += kColumnsOf<E>) add(first, second, v, sum);
+      }
+    }
+  };
+  static SEMIDEEP_INLINE void add(Lanes first, Lanes second, const E* values, Lanes* sum) {
+    *sum = fma(first, Lanes::load(values), fma(second, Lanes::load(values + kLanesOf<E>), *sum));
+  }
+  static E* rows_of(Workspace& ws) { return reinterpret_cast<E*>(&ws + 1); }
+};
+
+SEMIDEEP_MATH_END
