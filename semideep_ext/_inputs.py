@@ -316,17 +316,15 @@ class BatchShape:
 _jaccard_warned = False
 
 
-def warn_if_jaccard_loses(*tensors: Tensor) -> None:
-    """Warn, once a process, when the cast to "zero or not" merges different values on the CPU."""
+def warn_that_jaccard_merges() -> None:
+    """Warn, once a process, that the cast to "zero or not" merges different values."""
     global _jaccard_warned
-    if _jaccard_warned or torch.compiler.is_compiling():
+    if _jaccard_warned:
         return
-    readable = [t for t in tensors if t.device.type == "cpu" and t.dtype != torch.bool]
-    if any(holds(((t != 0) & (t != 1)).any()) for t in readable):
-        _jaccard_warned = True
-        warnings.warn(
-            "metric='jaccard' only asks whether a value is zero, and these rows hold values other "
-            "than 0 and 1: binarise them with your own threshold, or choose another metric",
-            UserWarning,
-            stacklevel=4,
-        )
+    _jaccard_warned = True
+    warnings.warn(
+        "metric='jaccard' only asks whether a value is zero, and these rows hold values other "
+        "than 0 and 1: binarise them with your own threshold, or choose another metric",
+        UserWarning,
+        stacklevel=4,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import torch
@@ -51,4 +52,6 @@ def check_device(device: torch.device, metric: object) -> None:
 
 _folder = Path(__file__).parent
 torch.ops.load_library(str(_folder / "_torch.so"))
+values_merged = ctypes.CDLL(str(_folder / "_torch.so")).semideep_values_merged
+values_merged.restype = ctypes.c_bool
 CUDA_PROBLEM = _load_cuda(_folder / "_torch_cuda.so")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
-from semideep_ext import _libraries  # noqa: F401  (defines the ops)
+from semideep_ext import _libraries
 
 _library = torch.library.Library("semideep_ext", "FRAGMENT")
 
@@ -119,6 +119,14 @@ class Op:
         # Past torch.library's autograd, a call of Python that small calls notice.
         with torch._C._AutoDispatchBelowAutograd():
             return self._overload(*args)
+
+
+def values_merged() -> bool:
+    """Whether the op just called met values other than 0 and 1, and its metric is one of sets.
+
+    The kernels see it in passing; a look of its own at all rows would take as long as they do.
+    """
+    return not torch.compiler.is_compiling() and _libraries.values_merged()
 
 
 kernel_matmul = Op("kernel_matmul", _fake_matmul)

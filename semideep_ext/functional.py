@@ -19,7 +19,7 @@ from semideep_ext._inputs import (
     to_rows,
     to_tensor,
     to_y_weight,
-    warn_if_jaccard_loses,
+    warn_that_jaccard_merges,
 )
 from semideep_ext.metrics import METRICS, check_kernel, check_metric
 
@@ -233,9 +233,9 @@ def _weighted_sum(
             total = v.sum(dtype=torch.float64)
         out = _blocks.weighted_sum(x, y, v, metric, parameter, kernel, log)
     else:
-        if metric == "jaccard":
-            warn_if_jaccard_loses(x, y)
         out, batch = _fused_sum(x, y, v, metric, parameter, kernel, log and has_log)
+        if metric == "jaccard" and x.is_cpu and _ops.values_merged():
+            warn_that_jaccard_merges()
         if log and not has_log:
             out = out.log()
     if total is not None:

@@ -236,3 +236,42 @@ def test_many_words_do_not_overflow_their_counters(metric):
     y = torch.stack([torch.ones(d), torch.zeros(d), 2 * torch.ones(d)])
     expected = np.exp(-reference_distances(x, y, metric).astype(float)).mean(1)
     np.testing.assert_allclose(distance_weights(x, y, metric, 1.0), expected, rtol=FLOAT.forward)
+
+
+@pytest.mark.parametrize("density", [0.05, 0.5, 0.95])
+@pytest.mark.parametrize("d", [1, 2, 31, 32, 62, 63, 64, 65, 125, 126, 127])
+def test_many_small_sets_agree_with_scipy(d, density, generator):
+    """So many that their kernels are looked up; lambda beyond 2 wants pairs of floats."""
+    x, y = (torch.rand(n, d, generator=generator) < density for n in (150, 700))
+    x[0] = y[0] = False
+    x[1] = y[1] = True
+    distances = cdist(x, y, "jaccard")
+    v = torch.rand(700, 3, generator=generator)
+    for lambdas in ([0.8], [0.1, 2.0], [0.5, 19.0]):
+        w = distance_weights(x, y, "jaccard", lambdas)
+        sums = kernel_matmul(x, y, v, "jaccard", lambdas)
+        for i, lambda_ in enumerate(lambdas):
+            kernels = np.exp(-lambda_ * distances)
+            np.testing.assert_allclose(w[i], kernels.mean(1), rtol=FLOAT.forward)
+            np.testing.assert_allclose(sums[i], kernels @ v.double().numpy(), rtol=FLOAT.forward)
+
+
+@pytest.mark.parametrize("d", [5, 64, 126])
+def test_sets_that_are_looked_up_and_sets_that_are_not_have_the_same_bits(d, generator):
+    x, y = ((torch.rand(n, d, generator=generator) < 0.3).float() for n in (500, 901))
+    for lambda_ in (0.8, 7.0):
+        together = distance_weights(x, y, "jaccard", lambda_)
+        apart = torch.cat([distance_weights(part, y, "jaccard", lambda_) for part in x.split(70)])
+        assert torch.equal(together, apart)
+        assert (distance_weights(y[:1], y[:1].expand(70_000, -1), "jaccard", lambda_) == 1).all()
+
+
+def test_a_nan_shows_among_sets_that_are_looked_up(generator):
+    x, y = ((torch.rand(n, 40, generator=generator) < 0.3).float() for n in (500, 901))
+    expected = distance_weights(x, y, "jaccard")
+    x[7, 3] = torch.nan
+    w = distance_weights(x, y, "jaccard")
+    others = torch.arange(500) != 7
+    assert w[7].isnan() and torch.equal(w[others], expected[others])
+    y[900, 39] = torch.nan
+    assert distance_weights(x, y, "jaccard").isnan().all()

@@ -22,7 +22,8 @@ SEMIDEEP_MATH_BEGIN
 enum class Counts {
   none,
   unequal,  // x_k != y_k; the distance depends on nothing but their number and that of all features
-  both      // x_k != 0 and y_k != 0; the distance is one quotient of whole numbers
+  both  // x_k != 0 and y_k != 0; the distance is one quotient of whole numbers of at most 1, and depends on
+  // the rows' stats by their sum alone
 };
 
 // What a metric need not say: it then has kernels all the same, in double for every dtype.

@@ -52,6 +52,7 @@ struct Problem {
   void* out = nullptr;                   // (B, L, N, C); (B, L, N) doubles for log_sum
   void* rows_gradient = nullptr;         // (B, N, D)
   double* parameter_gradient = nullptr;  // (B, L)
+  bool* merged = nullptr;  // set where a metric of sets met a value other than 0 and 1
 };
 
 }  // namespace semideep

@@ -36,8 +36,10 @@ struct BlockKernel {
   int64_t (*width)(const Problem&) = nullptr;
   void (*describe)(const Problem&, const Side&, int64_t batch, int64_t begin, int64_t end,
                    void* info) = nullptr;
-  void (*plan)(const Problem&, int64_t batch, const void* left_info, const void* right_info,
+  void (*plan)(const Problem&, int64_t batch, const void* left_info, void* right_info,
                void* plan) = nullptr;
+  int64_t column_chunks = 0;  // what remains to be learnt for the plan, in parallel; 0: nothing
+  void (*learn)(const Problem&, int64_t batch, int64_t chunk, void* plan) = nullptr;
   void (*pack)(const Problem&, const Block& span, int64_t begin, int64_t end,
                void* packed) = nullptr;
   void (*enter)(const Problem&, const Block&, void* workspace) = nullptr;  // before a block's runs

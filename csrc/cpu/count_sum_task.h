@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/count_tile.h"
+#include "cpu/digit_tables.h"
 
 SEMIDEEP_MATH_BEGIN
 
@@ -22,60 +23,6 @@ SEMIDEEP_INLINE Whole select(FloatVec::Bits mask, Whole a, Whole b) {
   return select(mask, static_cast<FloatPair>(a), static_cast<FloatPair>(b));
 }
 
-// Kernels of whole numbers whose logarithms are proportional to them: one small table for each digit, and the
-// kernel is the product of what stands there.
-struct DigitTables {
-#if defined(__AVX512F__)
-  static constexpr int kBits = 4;
-#else
-  static constexpr int kBits = 3;
-#endif
-  static constexpr int kMostDigits = 4;
-  static constexpr int64_t kMostFeatures = (int64_t{1} << (kBits * kMostDigits)) - 1;
-  FloatVec digit[kMostDigits];
-
-  static int digits_of(int64_t features) {
-    int digits = 1;
-    while (features >> (kBits * digits)) ++digits;
-    return digits;
-  }
-
-  // log_kernel(c) is the natural logarithm of the kernel at count c.
-  template <class LogKernel>
-  void fill(int digits, LogKernel&& log_kernel) {
-    for (int i = 0; i < digits; ++i) {
-      const int scale = kKernelExponent / digits + (i < kKernelExponent % digits ? 1 : 0);
-      for (int entry = 0; entry < (1 << kBits); ++entry) {
-        const double exponent = log_kernel(static_cast<double>(entry << (kBits * i)));
-        digit[i].v[entry] = static_cast<float>(::exp(exponent + scale * 0.6931471805599453));
-      }
-    }
-  }
-  SEMIDEEP_INLINE FloatVec kernel(int digits, WordVec count) const {
-    FloatVec k = look_up(digit[0], count);
-    for (int i = 1; i < digits; ++i) {
-      count = WordVec(count.v >> kBits);
-      k = k * look_up(digit[i], count);
-    }
-    return k;
-  }
-
- private:
-  // By the lowest kBits of each index.
-  static SEMIDEEP_INLINE FloatVec look_up(FloatVec table, WordVec index) {
-#if defined(__AVX512F__)
-    return FloatVec::Native(_mm512_permutexvar_ps((__m512i)index.v, table.v));
-#elif defined(__AVX2__)
-    return FloatVec::Native(_mm256_permutevar8x32_ps(table.v, (__m256i)index.v));
-#else
-    for (int lane = 0; lane < kFloatLanes; ++lane) index.v[lane] &= (1u << kBits) - 1;
-    FloatVec result;
-    for (int lane = 0; lane < kFloatLanes; ++lane) result.v[lane] = table.v[index.v[lane]];
-    return result;
-#endif
-  }
-};
-
 // out[l, i, c] = sum_j k_l(d_ij) values[l, j, c] of rows of T, float or double
 template <class Metric, class Kernel, class T, bool HasVpopcnt>
 struct CountSumTask {
@@ -85,15 +32,20 @@ struct CountSumTask {
   static constexpr int64_t kFlushPanels = 16;
   static constexpr int64_t kMostSums = 16;
   static constexpr float kLargestValue = 1 << 20;
+  // Up to here roundings of a float in lambda d, of quotients up to 1, leave less than 6e-7 in exp(-lambda d).
+  static constexpr double kPlainLambda = 2.0;
   static constexpr int64_t kMostFeatures =
-      kFloat && Metric::counts == Counts::unequal ? DigitTables::kMostFeatures : int64_t{1} << 24;
-  static constexpr bool kTables = kFloat && Metric::counts == Counts::unequal;
+      kFloat && Metric::counts != Counts::both ? DigitTables::kMostFeatures : int64_t{1} << 24;
+  static constexpr bool kBoth = Metric::counts == Counts::both;
+  static constexpr bool kTables = kFloat && !kBoth;  // of digits
+  static constexpr bool kSets = kFloat && kBoth;     // whose kernels may stand in SetTables
 
   struct Workspace {
     alignas(64) FloatVec sums[kFloatRows * kMostSums];  // of float; of double Vec
     alignas(64) DigitTables tables[kMostSums];
     alignas(64) FloatPair parameters[kMostSums];
     float stats[kFloatRows];
+    int32_t sizes[kFloatRows];  // of sets
   };
 
   static bool suits(const Problem& p) {
@@ -120,13 +72,15 @@ struct CountSumTask {
   }
 
   static void enter(const Problem& p, const Block& block, Workspace& ws) {
-    const Code code = static_cast<const CountPlan*>(block.plan)->code;
+    const CountPlan& plan = *static_cast<const CountPlan*>(block.plan);
     for (int64_t row = 0; row < padded(block.rows); ++row) {
       const int64_t at = block.row_begin + (row < block.rows ? row : block.rows - 1);
       uint32_t* to = group(p, ws, row) + row % kGroupRows;
-      code_row(count_row<T>(p.left, block.batch, at), p.features, code,
+      const CountInfo& info = count_info(p, block.left_info, at);
+      code_row(p, plan, info, count_row<T>(p.left, block.batch, at),
                [&](int64_t word, uint32_t bits) { to[word * kGroupRows] = bits; });
-      ws.stats[row] = static_cast<const CountInfo*>(block.left_info)[at].stat;
+      ws.stats[row] = info.stat;
+      ws.sizes[row] = info.stat == info.stat ? static_cast<int32_t>(info.stat) : 0;
     }
     for (int64_t l = 0; l < p.parameters; ++l) {
       const double lambda = p.parameter[block.batch * p.parameters + l];
@@ -141,23 +95,37 @@ struct CountSumTask {
 
   static void run(const Problem& p, const Block& block, Workspace& ws, S* partial) {
     const CountPlan& plan = *static_cast<const CountPlan*>(block.plan);
+    const Code code = plan.code();
     using Bits = std::conditional_t<Metric::counts == Counts::both, Both, Unequal>;
     using BitsOp = std::conditional_t<HasVpopcnt, CountBits<Bits>, CountBitsByBytes<Bits>>;
-    if constexpr (Metric::counts == Counts::both) {
-      run_with<BitsOp>(p, block, ws, partial, plan.code);
-    } else if (plan.code == Code::bits) {
-      run_with<BitsOp>(p, block, ws, partial, plan.code);
-    } else if (plan.code == Code::bytes) {
-      run_with<CountEqualBytes>(p, block, ws, partial, plan.code);
-    } else if (plan.code == Code::floats) {
-      run_with<CountUnequalWords>(p, block, ws, partial, plan.code);
+    if constexpr (kBoth) {
+      if (kFloat && lambdas_at_most(p, block.batch, kPlainLambda)) {
+        run_with<BitsOp, FloatVec>(p, block, ws, partial, code);
+      } else {
+        run_with<BitsOp>(p, block, ws, partial, code);
+      }
+    } else if (code == Code::bits) {
+      run_with<BitsOp>(p, block, ws, partial, code);
+    } else if (code == Code::bytes) {
+      run_with<CountEqualBytes>(p, block, ws, partial, code);
+    } else if (code == Code::floats) {
+      run_with<CountUnequalWords>(p, block, ws, partial, code);
     } else {
-      run_with<CountUnequalPairs>(p, block, ws, partial, plan.code);
+      run_with<CountUnequalPairs>(p, block, ws, partial, code);
     }
     // Codes do not show a NaN.
     for (int64_t row = 0; row < block.rows; ++row)
       if (plan.right_has_nan || ws.stats[row] != ws.stats[row])
         for (int64_t i = 0; i < width(p); ++i) partial[row * width(p) + i] = NAN;
+  }
+
+  // Fills the tables of small sets as run() would compute their kernels.
+  static void fill(const Problem& p, int64_t batch, SetTables tables) {
+    if (lambdas_at_most(p, batch, kPlainLambda)) {
+      fill_with<FloatVec>(p, batch, tables);
+    } else {
+      fill_with<Whole>(p, batch, tables);
+    }
   }
 
   static void merge(int64_t count, S* total, const S* part) { add_scalars(count, total, part); }
@@ -170,21 +138,42 @@ struct CountSumTask {
     return reinterpret_cast<uint32_t*>(&ws + 1) + row / kGroupRows * group_words(p);
   }
 
-  template <class Op>
+  static bool lambdas_at_most(const Problem& p, int64_t batch, double bound) {
+    for (int64_t l = 0; l < p.parameters; ++l)
+      if (p.parameter[batch * p.parameters + l] > bound) return false;
+    return true;
+  }
+
+  template <class Number>
+  static void fill_with(const Problem& p, int64_t batch, SetTables tables) {
+    Block block;
+    block.batch = batch;
+    tables.fill(p.parameters, [&](int64_t l, float sum, FloatVec common) {
+      return kernel(distance<Number>(p, common, FloatVec(sum), FloatVec(0.0f)),
+                    bits_parameter<Kernel>(p, block, l));
+    });
+  }
+
+  // Number: what quotients are computed in.
+  template <class Op, class Number = Whole>
   static void run_with(const Problem& p, const Block& block, Workspace& ws, S* partial, Code code) {
     const int64_t sums = width(p);
     const int64_t words = words_of(code, p.features);
     const CountLayout<T> layout(p, Metric::counts);
     const int64_t panels = panels_of(block.column_end - block.column_begin);
+    const bool has_tables = kSets && SetTables::pay(p);
     for (int64_t i = 0; i < block.rows * sums; ++i) partial[i] = 0.0;
     for (int64_t begin = 0; begin < panels; begin += kFlushPanels) {
       for (int64_t i = 0; i < block.rows * sums; ++i) ws.sums[i] = FloatVec(0.0f);
       for (int64_t i = begin; i < panels && i < begin + kFlushPanels; ++i) {
         const uint32_t* panel = static_cast<const uint32_t*>(block.packed) + i * layout.panel;
+        const uint32_t* sizes = panel + layout.sizes;
+        const bool looks_up = has_tables && sizes[0] != ~0u && sizes[1] != ~0u;
         int64_t row = 0;
         for (; block.rows - row > kGroupRows / 2; row += kGroupRows)
-          fold<Op, kGroupRows>(p, block, ws, row, panel, words, layout);
-        for (; row < block.rows; ++row) fold<Op, 1>(p, block, ws, row, panel, words, layout);
+          fold<Op, Number, kGroupRows>(p, block, ws, row, panel, words, layout, looks_up);
+        for (; row < block.rows; ++row)
+          fold<Op, Number, 1>(p, block, ws, row, panel, words, layout, looks_up);
       }
       for (int64_t i = 0; i < block.rows * sums; ++i) partial[i] += flushed(ws.sums[i]);
     }
@@ -197,14 +186,17 @@ struct CountSumTask {
     }
   }
 
-  template <class Op, int Rows>
+  template <class Op, class Number, int Rows>
   static SEMIDEEP_INLINE void fold(const Problem& p, const Block& block, Workspace& ws, int64_t row,
                                    const uint32_t* panel, int64_t words,
-                                   const CountLayout<T>& layout) {
+                                   const CountLayout<T>& layout, bool looks_up) {
     WordVec counts[Rows][2];
     count_words<Op, Rows>(group(p, ws, row) + row % kGroupRows, panel, words, counts);
     const int rows = block.rows - row < Rows ? static_cast<int>(block.rows - row) : Rows;
     const float* stats = reinterpret_cast<const float*>(panel + layout.stats);
+    if constexpr (kSets) {
+      if (looks_up) return look_up<Rows>(p, block, ws, row, rows, panel, layout, counts);
+    }
     for (int r = 0; r < rows; ++r) {
       const T* values = reinterpret_cast<const T*>(panel + layout.values);
       WordVec* count = counts[r];
@@ -217,19 +209,46 @@ struct CountSumTask {
           add(p, ws.tables[l].kernel(digits, count[0]), ws.tables[l].kernel(digits, count[1]),
               values, sums);
       } else if constexpr (kFloat) {
-        const Whole stat(FloatVec(ws.stats[row + r]));
-        const Whole features(static_cast<double>(p.features));
-        FloatPair d[2];
-        for (int c = 0; c < 2; ++c)
-          d[c] = Metric::distance(Whole(to_float(count[c])), stat,
-                                  Whole(FloatVec::load(stats + c * kFloatLanes)), features);
+        const FloatVec stat(ws.stats[row + r]);
+        const Number d[2] = {
+            distance<Number>(p, to_float(count[0]), stat, FloatVec::load(stats)),
+            distance<Number>(p, to_float(count[1]), stat, FloatVec::load(stats + kFloatLanes))};
         for (int64_t l = 0; l < p.parameters; ++l)
-          add(p, scaled_exp2(Kernel::log_value(d[0], ws.parameters[l])),
-              scaled_exp2(Kernel::log_value(d[1], ws.parameters[l])), values, sums);
+          add(p, kernel(d[0], ws.parameters[l]), kernel(d[1], ws.parameters[l]), values, sums);
       } else {
         add_doubles(p, block, count, Vec(ws.stats[row + r]), stats, values, sums);
       }
     }
+  }
+
+  template <int Rows>
+  static SEMIDEEP_INLINE void look_up(const Problem& p, const Block& block, Workspace& ws,
+                                      int64_t row, int rows, const uint32_t* panel,
+                                      const CountLayout<T>& layout,
+                                      const WordVec (&counts)[Rows][2]) {
+    const SetTables tables(static_cast<const CountPlan*>(block.plan) + 1, p.features);
+    const int64_t first = panel[layout.sizes], second = panel[layout.sizes + 1];
+    for (int r = 0; r < rows; ++r) {
+      const T* values = reinterpret_cast<const T*>(panel + layout.values);
+      FloatVec* sums = ws.sums + (row + r) * width(p);
+      const int64_t size = ws.sizes[row + r];
+      for (int64_t l = 0; l < p.parameters; ++l)
+        add(p, tables.kernel(l, size + first, counts[r][0]),
+            tables.kernel(l, size + second, counts[r][1]), values, sums);
+    }
+  }
+
+  template <class Number>
+  static SEMIDEEP_INLINE Number distance(const Problem& p, FloatVec count, FloatVec stat_x,
+                                         FloatVec stat_y) {
+    return Metric::distance(Number(count), Number(stat_x), Number(stat_y),
+                            Number(FloatVec(static_cast<float>(p.features))));
+  }
+  static SEMIDEEP_INLINE FloatVec kernel(FloatPair d, FloatPair parameter) {
+    return scaled_exp2(Kernel::log_value(d, parameter));
+  }
+  static SEMIDEEP_INLINE FloatVec kernel(FloatVec d, FloatPair parameter) {
+    return scaled_exp2({Kernel::log_value(d, parameter.hi), FloatVec(-0.0f)});
   }
 
   static SEMIDEEP_INLINE void add(const Problem& p, FloatVec first, FloatVec second,

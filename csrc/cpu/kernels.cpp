@@ -10,6 +10,11 @@
 SEMIDEEP_MATH_BEGIN
 namespace {
 
+// Metrics of sets take all values but 0 for one.
+void note_merged(const Problem& p) {
+  if (p.merged) note(*p.merged);
+}
+
 template <class V, class Metric>
 void describe(const Problem& p, const Side& side, int64_t batch, int64_t begin, int64_t end,
               void* infos) {
@@ -19,6 +24,9 @@ void describe(const Problem& p, const Side& side, int64_t batch, int64_t begin, 
     for (int64_t at = begin; at < end; ++at)
       static_cast<RowInfo<S>*>(infos)[at] =
           Metric::Row::template describe<S>(RowReader<S, T>(p, side, batch, at), p.features);
+    if constexpr (Metric::counts == Counts::both)
+      for (int64_t at = begin; at < end; ++at)
+        if (!are_bits(count_row<T>(side, batch, at), p.features)) return note_merged(p);
   });
 }
 
@@ -72,10 +80,10 @@ BlockKernel panel_kernel(const Problem& p) {
   BlockKernel kernel = common_kernel<T, Vec, Metric>(p);
   kernel.panel_columns = kColumnsOf<E>;
   kernel.panel_bytes = layout.panel * static_cast<int64_t>(sizeof(E));
-  kernel.span_columns = span_columns(p, kernel.panel_bytes, kernel.panel_columns);
+  kernel.span_columns = span_columns(kernel.panel_bytes, kernel.panel_columns);
   const bool center = layout.products || Metric::Row::has_info;
   kernel.plan_bytes = center ? (p.features + 1) * static_cast<int64_t>(sizeof(E)) : 0;
-  kernel.plan = [](const Problem& p, int64_t batch, const void*, const void* right, void* plan) {
+  kernel.plan = [](const Problem& p, int64_t batch, const void*, void* right, void* plan) {
     with_element_type(p.dtype, [&](auto* type) {
       using Given = std::remove_cv_t<std::remove_pointer_t<decltype(type)>>;
       find_center<Metric, E, Given>(p, batch, right, static_cast<E*>(plan));
@@ -94,23 +102,39 @@ BlockKernel panel_kernel(const Problem& p) {
 template <class T, class Element, class Metric>
 BlockKernel count_kernel(const Problem& p) {
   BlockKernel kernel = common_kernel<T, Vec, Metric>(p);
-  kernel.info_bytes = sizeof(CountInfo);
+  kernel.info_bytes = count_info_bytes(p);
   kernel.describe = [](const Problem& p, const Side& side, int64_t batch, int64_t begin,
                        int64_t end, void* infos) {
-    for (int64_t at = begin; at < end; ++at)
-      static_cast<CountInfo*>(infos)[at] = describe_count(
-          count_row<Element>(side, batch, at), p.features, Metric::counts == Counts::both);
+    for (int64_t at = begin; at < end; ++at) {
+      CountInfo& info = count_info(p, infos, at);
+      describe_count(count_row<Element>(side, batch, at), p.features, T::kBoth, keeps_bits(p),
+                     info);
+      if (T::kBoth && (info.needs & kNotBits)) note_merged(p);
+    }
   };
   kernel.panel_columns = kPanelColumns;
   kernel.panel_bytes =
       CountLayout<Element>(p, Metric::counts).panel * static_cast<int64_t>(sizeof(uint32_t));
-  kernel.span_columns = span_columns(p, kernel.panel_bytes, kPanelColumns);
+  kernel.span_columns = span_columns(kernel.panel_bytes, kPanelColumns);
+  using Columns = ColumnCodes<Element>;
   kernel.plan_bytes = sizeof(CountPlan);
-  kernel.plan = [](const Problem& p, int64_t, const void* left, const void* right, void* plan) {
-    *static_cast<CountPlan*>(plan) =
-        plan_counts(Metric::counts, static_cast<const CountInfo*>(left), p.left.count,
-                    static_cast<const CountInfo*>(right), p.right.count);
+  kernel.plan = [](const Problem& p, int64_t batch, const void* left, void* right, void* plan) {
+    CountPlan& counts = *static_cast<CountPlan*>(plan);
+    counts = plan_counts(p, Metric::counts, Columns::pays(p), left, right);
+    if constexpr (T::kSets) {
+      if (SetTables::order(p)) order_by_size(p, right);
+      if (SetTables::pay(p)) T::fill(p, batch, SetTables(&counts + 1, p.features));
+    }
   };
+  if (T::kSets && SetTables::pay(p)) kernel.plan_bytes += SetTables::bytes(p);
+  if (Metric::counts == Counts::unequal && Columns::pays(p)) {
+    kernel.plan_bytes += Columns::bytes(p);
+    kernel.column_chunks = (p.features + kChunkColumns - 1) / kChunkColumns;
+    kernel.learn = [](const Problem& p, int64_t batch, int64_t chunk, void* plan) {
+      CountPlan& counts = *static_cast<CountPlan*>(plan);
+      if (counts.learns) Columns(&counts + 1, p.features).learn(p, batch, chunk, counts.learnt);
+    };
+  }
   kernel.pack = [](const Problem& p, const Block& span, int64_t begin, int64_t end, void* packed) {
     pack_count_panels<Element>(p, Metric::counts, span, begin, end, static_cast<uint32_t*>(packed));
   };

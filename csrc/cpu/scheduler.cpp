@@ -1,13 +1,12 @@
 #include "cpu/scheduler.h"
 
-#include <cstdlib>
+#include <algorithm>
 #include <cstring>
-#include <memory>
-#include <new>
 #include <stdexcept>
 
 #include "cpu/backend.h"
 #include "cpu/batches.h"
+#include "cpu/scratch.h"
 
 namespace semideep {
 
@@ -25,8 +24,9 @@ bool find_block_kernel(const Problem&, bool has_vpopcnt, BlockKernel*);
 namespace cpu {
 namespace {
 
-// Bounds on scratch memory: packed right rows, and partial results, at any one time.
-constexpr int64_t kPackedBytes = int64_t{8} << 20;
+// Bounds on scratch memory at any one time: of all, and of partial results in it. Facts of rows come on top, and
+// each call of a backward pass may leave the allocator with holes.
+constexpr int64_t kScratchBytes = int64_t{8} << 20;
 constexpr int64_t kPartialBytes = int64_t{4} << 20;
 // Features times pairs (or rows) below which waking another thread costs more than it saves.
 constexpr int64_t kGrainWork = int64_t{1} << 16;
@@ -50,33 +50,11 @@ BlockKernel find(const Problem& problem, Capability capability) {
   return kernel;
 }
 
-using Buffer = std::unique_ptr<void, decltype(&std::free)>;
-
-Buffer allocate(int64_t bytes) {
-  const int64_t rounded = ceil_divide(bytes > 0 ? bytes : 1, 64) * 64;
-  void* memory = std::aligned_alloc(64, static_cast<size_t>(rounded));
-  if (!memory) throw std::bad_alloc();
-  return Buffer(memory, &std::free);
-}
-
-// Kept per thread: small calls would spend more on fresh pages than on arithmetic.
-void* thread_workspace(int64_t bytes) {
-  thread_local Buffer workspace(nullptr, &std::free);
-  thread_local int64_t size = 0;
-  if (size < bytes) {
-    workspace = allocate(bytes);
-    size = bytes;
-  }
-  return workspace.get();
-}
-
-char* at(const Buffer& buffer, int64_t offset) { return static_cast<char*>(buffer.get()) + offset; }
-
 // Right rows are folded in spans of a fixed length, each span's partial results from 0, and merged in order: so
 // the bits depend neither on how many threads there are nor on which of them takes what.
 //
 // Spans are taken in rounds, as many at a time as scratch memory holds: packed by all threads, run over all
-// blocks of left rows, merged. Where one round's results of all blocks would not fit, blocks are taken in
+// blocks of left rows, merged. Where results of all blocks that must be kept would not fit, blocks are taken in
 // chunks.
 class Execution {
  public:
@@ -108,6 +86,10 @@ class Execution {
   }
 
   bool gradient() const { return p_.task == Task::gradient; }
+  // What a thread works in: the kernel's workspace, and results of a span and of a block.
+  int64_t thread_bytes() const {
+    return rounded(kernel_.workspace_bytes) + 2 * rounded(partial_bytes());
+  }
   int64_t partial_bytes() const { return kernel_.block_rows * width_ * kernel_.scalar_bytes; }
   void* parameter_partials(int64_t task) const {
     return at(parameters_, task * p_.parameters * kernel_.scalar_bytes);
@@ -120,7 +102,7 @@ class Execution {
   }
 
   Buffer describe(const Side& side) const {
-    if (kernel_.info_bytes == 0) return Buffer(nullptr, &std::free);
+    if (kernel_.info_bytes == 0) return Buffer();
     const int64_t rows = described_batches(side) * side.count;
     Buffer infos = allocate(rows * kernel_.info_bytes);
     parallel_(rows, grain(1), [&](int64_t begin, int64_t end) {
@@ -136,11 +118,17 @@ class Execution {
   }
 
   Buffer plan() const {
-    if (kernel_.plan_bytes == 0) return Buffer(nullptr, &std::free);
+    if (kernel_.plan_bytes == 0) return Buffer();
     Buffer plans = allocate(p_.batches * kernel_.plan_bytes);
     for (int64_t b = 0; b < p_.batches; ++b)
       kernel_.plan(p_, b, info_of(left_info_, p_.left, b), info_of(right_info_, p_.right, b),
                    at(plans, b * kernel_.plan_bytes));
+    const int64_t chunks = kernel_.column_chunks;
+    if (chunks == 0) return plans;
+    parallel_(p_.batches * chunks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        kernel_.learn(p_, i / chunks, i % chunks, at(plans, i / chunks * kernel_.plan_bytes));
+    });
     return plans;
   }
 
@@ -149,9 +137,7 @@ class Execution {
     Block span;
     span.batch = item / spans_;
     span.column_begin = item % spans_ * kernel_.span_columns;
-    const int64_t left = p_.right.count - span.column_begin;
-    span.column_end =
-        span.column_begin + (left < kernel_.span_columns ? left : kernel_.span_columns);
+    span.column_end = std::min(span.column_begin + kernel_.span_columns, p_.right.count);
     span.left_info = info_of(left_info_, p_.left, span.batch);
     span.right_info = info_of(right_info_, p_.right, span.batch);
     if (plans_) span.plan = at(plans_, span.batch * kernel_.plan_bytes);
@@ -160,45 +146,60 @@ class Execution {
   Block block_of(int64_t item, int64_t block) const {
     Block result = span_of(item);
     result.row_begin = block * kernel_.block_rows;
-    const int64_t left = p_.left.count - result.row_begin;
-    result.rows = left < kernel_.block_rows ? left : kernel_.block_rows;
+    result.rows = std::min(p_.left.count - result.row_begin, kernel_.block_rows);
     return result;
   }
-  const void* info_of(const Buffer& infos, const Side& side, int64_t batch) const {
+  void* info_of(const Buffer& infos, const Side& side, int64_t batch) const {
     if (!infos) return nullptr;
     const int64_t described = described_batches(side) == 1 ? 0 : batch;
     return at(infos, described * side.count * kernel_.info_bytes);
   }
 
   int64_t span_panels() const {
-    const int64_t columns =
-        p_.right.count < kernel_.span_columns ? p_.right.count : kernel_.span_columns;
+    const int64_t columns = std::min(p_.right.count, kernel_.span_columns);
     return kernel_.panel_bytes > 0 ? ceil_divide(columns, kernel_.panel_columns) : 0;
   }
   int64_t packed_bytes() const { return span_panels() * kernel_.panel_bytes; }
 
   // Of a quantity with `bytes` each, how many a bound admits; at least `least`, at most `most`.
   static int64_t admitted(int64_t bound, int64_t bytes, int64_t least, int64_t most) {
-    const int64_t fitting = bytes > 0 ? bound / bytes : most;
-    const int64_t number = fitting < least ? least : fitting;
-    return number < most ? number : most;
+    return std::min(std::max(bytes > 0 ? bound / bytes : most, least), most);
   }
 
+  // If there are blocks enough for all threads, one of them takes a block through all spans at hand and folds
+  // the results at once: what the block prepares serves all spans, and a result has to wait only where the
+  // spans do not fit into memory together. Else threads share out the spans of a block, whose results are
+  // folded afterwards.
   void run() const {
     const int64_t items = p_.batches * spans_;
-    const int64_t chunk = admitted(kPartialBytes / 2, partial_bytes(), 2 * threads_, blocks_);
-    const int64_t by_partials = admitted(kPartialBytes, chunk * partial_bytes(), 1, items);
-    const int64_t round = admitted(kPackedBytes, packed_bytes(), 1, by_partials);
+    const bool together = blocks_ >= 4 * threads_;
+    int64_t free = kScratchBytes - threads_ * thread_bytes();
+    int64_t chunk = blocks_, round = admitted(free, packed_bytes(), 1, items);
+    if (!together || round < spans_) {
+      chunk =
+          admitted(kPartialBytes / 2, partial_bytes(), together ? threads_ : 2 * threads_, blocks_);
+      free -= chunk * partial_bytes();
+      round = admitted(free, packed_bytes(), 1, items);
+    }
+    if (!together) round = admitted(kPartialBytes, chunk * partial_bytes(), 1, round);
     const Buffer packed = allocate(round * packed_bytes());
-    const Buffer parts = allocate(round * chunk * partial_bytes());
-    const Buffer totals = allocate(round < items && spans_ > 1 ? chunk * partial_bytes() : 0);
+    const Buffer parts = allocate(together ? 0 : round * chunk * partial_bytes());
+    const Buffer totals = allocate(round < spans_ ? chunk * partial_bytes() : 0);
     for (int64_t block = 0; block < blocks_; block += chunk)
-      for (int64_t item = 0; item < items; item += round) {
-        const Round now{item, item + round < items ? item + round : items, block,
-                        block + chunk < blocks_ ? block + chunk : blocks_};
+      for (Round now{0, 0, block, std::min(block + chunk, blocks_)}; now.item_end < items;) {
+        now.item_begin = now.item_end;
+        now.item_end = std::min(now.item_begin + round, items);
+        // Whole batches, or a part of one.
+        const int64_t batch = (round < spans_ ? now.item_begin : now.item_end) / spans_;
+        now.item_end =
+            round < spans_ ? std::min(now.item_end, (batch + 1) * spans_) : batch * spans_;
         pack(now, packed);
-        run(now, packed, parts);
-        merge(now, parts, totals);
+        if (together) {
+          fold(now, packed, totals);
+        } else {
+          run(now, packed, parts);
+          merge(now, parts, totals);
+        }
       }
   }
 
@@ -210,6 +211,9 @@ class Execution {
   char* part_of(const Round& now, const Buffer& parts, int64_t item, int64_t block) const {
     return at(parts,
               ((item - now.item_begin) * now.blocks() + block - now.block_begin) * partial_bytes());
+  }
+  char* total_of(const Round& now, const Buffer& totals, int64_t block) const {
+    return at(totals, (block - now.block_begin) * partial_bytes());
   }
   char* packed_of(const Round& now, const Buffer& packed, int64_t item) const {
     return at(packed, (item - now.item_begin) * packed_bytes());
@@ -232,55 +236,69 @@ class Execution {
     });
   }
 
-  // A unit is one block and, if there are blocks enough for all threads, all of a batch's spans, so that
-  // what a block prepares serves them all.
-  void run(const Round& now, const Buffer& packed, const Buffer& parts) const {
-    const bool together = now.blocks() >= 4 * threads_;
-    const int64_t batch = now.item_begin / spans_;
-    const int64_t groups = together ? (now.item_end - 1) / spans_ - batch + 1 : now.items();
-    const auto group_begin = [&](int64_t group) {
-      const int64_t item = together ? (batch + group) * spans_ : now.item_begin + group;
-      return item < now.item_begin ? now.item_begin : item < now.item_end ? item : now.item_end;
-    };
-    const int64_t pairs =
-        kernel_.block_rows *
-        (p_.right.count < kernel_.span_columns ? p_.right.count : kernel_.span_columns);
-    parallel_(groups * now.blocks(), grain(pairs), [&](int64_t begin, int64_t end) {
-      void* workspace = thread_workspace(kernel_.workspace_bytes);
+  void fold(const Round& now, const Buffer& packed, const Buffer& totals) const {
+    const int64_t spans = std::min(now.items(), spans_);  // of each batch at hand
+    const auto body = [&](int64_t begin, int64_t end) {
+      char* workspace = thread_workspace(thread_bytes());
+      char* part = workspace + rounded(kernel_.workspace_bytes);
       for (int64_t unit = begin; unit < end; ++unit) {
-        const int64_t group = unit / now.blocks();
         const int64_t block = now.block_begin + unit % now.blocks();
-        for (int64_t item = group_begin(group); item < group_begin(group + 1); ++item) {
+        const int64_t first = now.item_begin + unit / now.blocks() * spans;
+        char* total =
+            spans < spans_ ? total_of(now, totals, block) : part + rounded(partial_bytes());
+        for (int64_t item = first; item < first + spans; ++item) {
           Block here = block_of(item, block);
           here.packed = packed_of(now, packed, item);
-          if (kernel_.enter && item == group_begin(group)) kernel_.enter(p_, here, workspace);
-          kernel_.run(p_, here, workspace, part_of(now, parts, item, block));
+          if (kernel_.enter && item == first) kernel_.enter(p_, here, workspace);
+          kernel_.run(p_, here, workspace, continues(item) ? part : total);
+          if (continues(item)) kernel_.merge(here.rows * width_, total, part);
+          if (!continues(item + 1)) store(here, block, total);
         }
       }
-    });
+    };
+    parallel_(now.items() / spans * now.blocks(), grain(kernel_.block_rows * p_.right.count), body);
   }
 
-  // Folds each block's parts together in order; what a batch's later rounds will add to waits in totals.
-  void merge(const Round& now, const Buffer& parts, const Buffer& totals) const {
-    for (int64_t item = now.item_begin; item < now.item_end;) {
-      const int64_t batch = item / spans_;
-      const int64_t batch_end = (batch + 1) * spans_;
-      const int64_t end = batch_end < now.item_end ? batch_end : now.item_end;
-      const bool continued = item % spans_ > 0;
-      for (int64_t block = now.block_begin; block < now.block_end; ++block) {
-        const Block first = block_of(item, block);
-        char* waiting = at(totals, (block - now.block_begin) * partial_bytes());
-        char* total = continued ? waiting : part_of(now, parts, item, block);
-        for (int64_t i = continued ? item : item + 1; i < end; ++i)
-          kernel_.merge(first.rows * width_, total, part_of(now, parts, i, block));
-        if (end == batch_end) {
-          kernel_.store(p_, first, total, parameter_partials(batch * blocks_ + block));
-        } else if (total != waiting) {
-          std::memcpy(waiting, total, static_cast<size_t>(partial_bytes()));
-        }
+  void run(const Round& now, const Buffer& packed, const Buffer& parts) const {
+    const auto body = [&](int64_t begin, int64_t end) {
+      char* workspace = thread_workspace(kernel_.workspace_bytes);
+      for (int64_t unit = begin; unit < end; ++unit) {
+        const int64_t item = now.item_begin + unit / now.blocks();
+        const int64_t block = now.block_begin + unit % now.blocks();
+        Block here = block_of(item, block);
+        here.packed = packed_of(now, packed, item);
+        if (kernel_.enter) kernel_.enter(p_, here, workspace);
+        kernel_.run(p_, here, workspace, part_of(now, parts, item, block));
       }
-      item = end;
-    }
+    };
+    const int64_t columns = std::min(p_.right.count, kernel_.span_columns);
+    parallel_(now.items() * now.blocks(), grain(kernel_.block_rows * columns), body);
+  }
+
+  // Folds each block's parts together, in order.
+  void merge(const Round& now, const Buffer& parts, const Buffer& totals) const {
+    for (int64_t item = now.item_begin; item < now.item_end; ++item)
+      for (int64_t block = now.block_begin; block < now.block_end; ++block) {
+        const Block here = block_of(item, block);
+        char* part = part_of(now, parts, item, block);
+        char* total = part;
+        if (spans_ > 1) {
+          total = now.items() < spans_ ? total_of(now, totals, block)
+                                       : part_of(now, parts, item / spans_ * spans_, block);
+        }
+        if (continues(item)) {
+          kernel_.merge(here.rows * width_, total, part);
+        } else if (total != part) {
+          std::memcpy(total, part, static_cast<size_t>(partial_bytes()));
+        }
+        if (!continues(item + 1)) store(here, block, total);
+      }
+  }
+
+  // Whether an item adds to what an earlier span of its batch began.
+  bool continues(int64_t item) const { return item % spans_ > 0; }
+  void store(const Block& here, int64_t block, const void* total) const {
+    kernel_.store(p_, here, total, parameter_partials(here.batch * blocks_ + block));
   }
 
   const Problem& p_;

@@ -11,6 +11,8 @@
 namespace semideep::binding {
 namespace {
 
+thread_local bool values_merged = false;
+
 // At the end, not in the values: a mean of ones is exactly 1.
 template <class T>
 void divide(const Tensor& sums, T divisor) {
@@ -35,6 +37,8 @@ struct Cpu {
   }
 
   static void run(Arguments& a, std::initializer_list<Tensor> results) {
+    values_merged = false;
+    a.p.merged = &values_merged;
     cpu::execute(a.p, cpu::active_capability(), static_cast<int>(torch::stable::get_num_threads()),
                  [](int64_t count, int64_t grain, const cpu::RangeBody& body) {
                    torch::stable::parallel_for(0, count, grain, body);
@@ -54,6 +58,12 @@ struct Cpu {
 
 }  // namespace
 }  // namespace semideep::binding
+
+// Whether the last op of this thread met values that its metric, one of sets, takes for 1. Not an op: it has no
+// tensor for a mode or a transform to see, and costs less.
+extern "C" __attribute__((visibility("default"))) bool semideep_values_merged() {
+  return semideep::binding::values_merged;
+}
 
 STABLE_TORCH_LIBRARY(semideep_ext, m) {
   m.def(
