@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from semideep_ext._statistics import compare
+from semideep_ext._experiments.statistics import compare
 from semideep_ext.diagnostics import diagnose_weights, warn_if_degenerate
 from semideep_ext.functional import distance_weights
 from semideep_ext.plots import plot_scores, plot_weights

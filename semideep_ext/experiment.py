@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from semideep_ext._experiments.plan import Plan, result_row, run_plan
+from semideep_ext._experiments.report_content import Experiment
+from semideep_ext._experiments.runs import fit_and_score
+from semideep_ext._experiments.splits import Split
+from semideep_ext._experiments.sweep import run_all
 from semideep_ext._files import write_atomically
-from semideep_ext._plan import Plan, result_row, run_plan
-from semideep_ext._report_content import Experiment
-from semideep_ext._runs import fit_and_score
-from semideep_ext._splits import Split
-from semideep_ext._sweep import run_all
 from semideep_ext._training_data import check_features, check_labels
 from semideep_ext.datasets import load_dataset
 from semideep_ext.metrics import check_metric
@@ -221,7 +221,7 @@ class ExperimentRunner:
         test_size : float, default 0.2
             Share of all rows to test on.
         val_size : float, default 0.1
-            Share of the other rows to validate on; see `semideep_ext._splits.make_split`.
+            Share of the other rows to validate on; see `_experiments.splits.make_split`.
         learning_rate : float, default 0.001
         batch_size : int, default 32
         epochs : int, default 100

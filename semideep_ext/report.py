@@ -7,8 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from semideep_ext._report_content import Experiment, Table, describe, how_to_read, overview
-from semideep_ext._report_pictures import pictures, sizes_picture
+from semideep_ext._experiments.report_content import (
+    Experiment,
+    Table,
+    describe,
+    how_to_read,
+    overview,
+)
+from semideep_ext._experiments.report_pictures import pictures, sizes_picture
 
 
 def render_markdown(experiments: Sequence[Experiment]) -> str:
@@ -63,7 +69,7 @@ def render_html(experiments: Sequence[Experiment]) -> str:
     for section, experiment in zip(sections, experiments, strict=True):
         section.pictures = pictures(experiment)
     environment = Environment(
-        loader=PackageLoader("semideep_ext", "."),
+        loader=PackageLoader("semideep_ext", "_experiments"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

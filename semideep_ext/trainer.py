@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from semideep_ext import _loop, _processes, _resume, _weighting
-from semideep_ext._checkpoints import read_checkpoint, write_checkpoint
-from semideep_ext._predictor import Predictor, evaluation_mode
-from semideep_ext._rows import DatasetRows, open_rows
-from semideep_ext._tasks import make_task
+from semideep_ext._training import loop, processes, resume, weighting
+from semideep_ext._training.checkpoints import read_checkpoint, write_checkpoint
+from semideep_ext._training.predictor import Predictor, evaluation_mode
+from semideep_ext._training.rows import DatasetRows, open_rows
+from semideep_ext._training.tasks import make_task
 from semideep_ext.callbacks import Checkpoint, ProgressBar
 from semideep_ext.functional import DEFAULT_EPS
 from semideep_ext.losses import WeightedLoss
@@ -178,23 +178,23 @@ class WeightedTrainer(Predictor):
                 raise ValueError(f"{name}={value!r}: give a whole number >= {least}")
         if clip_grad_norm is not None and not 0 < clip_grad_norm < math.inf:
             raise ValueError(f"clip_grad_norm={clip_grad_norm!r}: give a finite number > 0 or None")
-        self._weighting = _weighting.Weighting(
+        self._weighting = weighting.Weighting(
             weights, distance_metric, lambda_, normalize, idw_eps, idw_cap, recompute_every
         )
         self.batch_size, self.epochs, self.verbose = batch_size, epochs, verbose
         self.clip_grad_norm, self._features = clip_grad_norm, features
         self._launch = device, mixed_precision, gradient_accumulation_steps
-        self.accelerator = _processes.make_accelerator(*self._launch)
+        self.accelerator = processes.make_accelerator(*self._launch)
         self.device, self.precision = self.accelerator.device, self.accelerator.mixed_precision
         self.seed_is_drawn = seed is None
-        seed = _processes.draw_seed() if seed is None else int(seed)
-        self.seed: int = _processes.from_main(self.accelerator, seed)
+        seed = processes.draw_seed() if seed is None else int(seed)
+        self.seed: int = processes.from_main(self.accelerator, seed)
 
         floats = (p.dtype for p in model.parameters() if p.is_floating_point())
         self._dtype = next(floats, torch.float32)
         # A Dataset may draw random numbers whenever a row is read.
-        with _processes.random_state_kept(self.device):
-            _processes.seed_everything(self.seed)
+        with processes.random_state_kept(self.device):
+            processes.seed_everything(self.seed)
             self._read(X_train, y_train, X_test, task, class_weight, loss_fn)
 
         self.model = model.to(self.device)
@@ -203,8 +203,8 @@ class WeightedTrainer(Predictor):
         self.loss_fn: WeightedLoss = loss.to(self.device)
         if self.loss_fn.reduction == "none":
             raise ValueError("loss_fn has reduction='none', which gives no single loss to minimise")
-        self.optimizer = _loop.make_optimizer(optimizer, model, learning_rate)
-        self.scheduler = _loop.make_scheduler(scheduler, scheduler_interval, self.optimizer)
+        self.optimizer = loop.make_optimizer(optimizer, model, learning_rate)
+        self.scheduler = loop.make_scheduler(scheduler, scheduler_interval, self.optimizer)
         self.scheduler_interval = scheduler_interval
         given = [ProgressBar(), *callbacks] if verbose else callbacks
         # Checkpoints last: they must hold what the other callbacks did.
@@ -228,7 +228,7 @@ class WeightedTrainer(Predictor):
         self.targets = self._task.targets(y_train, n, "y_train").to(self.device)
         self._class_factors = None
         if class_weight is not None:
-            self._class_factors = _weighting.class_factors(
+            self._class_factors = weighting.class_factors(
                 class_weight, self.classes_, self.targets.cpu().numpy()
             )
         test = None if X_test is None else self._open(X_test, "X_test")
@@ -274,12 +274,12 @@ class WeightedTrainer(Predictor):
             self._begun, self.should_stop = self.epoch, False
         # Anew: another trainer may have changed the settings that Accelerate has once a process.
         scaler = self.accelerator.scaler
-        self.accelerator = _processes.make_accelerator(*self._launch)
+        self.accelerator = processes.make_accelerator(*self._launch)
         if scaler is not None:
             self.accelerator.scaler.load_state_dict(scaler.state_dict())
         with (
-            _processes.random_state_kept(self.device),
-            _processes.prepared(self.accelerator, self.model, self.optimizer) as (model, optimizer),
+            processes.random_state_kept(self.device),
+            processes.prepared(self.accelerator, self.model, self.optimizer) as (model, optimizer),
         ):
             self.notify("on_train_begin", X=X_val, y=y_val, resumed=self._resumed)
             self._resumed = False
@@ -290,24 +290,24 @@ class WeightedTrainer(Predictor):
 
     def _run_epoch(self, model: nn.Module, optimizer: Any, validation: Any) -> None:
         accelerator = self.accelerator
-        order = _processes.seed_everything(self.seed, self.epoch, 0)
+        order = processes.seed_everything(self.seed, self.epoch, 0)
         plan = self.rows.plan(self.batch_size, accelerator.gradient_accumulation_steps, order)
-        _processes.seed_everything(self.seed, self.epoch, 1 + accelerator.process_index)
+        processes.seed_everything(self.seed, self.epoch, 1 + accelerator.process_index)
         every = self._weighting.recompute_every
         if every is not None and self.epoch and self.epoch % every == 0:
             self._recompute_weights()
         self.notify("on_epoch_begin")
-        scores = {"train_loss": _loop.train_epoch(self, model, optimizer, plan)}
+        scores = {"train_loss": loop.train_epoch(self, model, optimizer, plan)}
         if validation is not None:
             # In the main process: batch norm's statistics differ between processes.
             own = self._score(*validation)[0] if self.is_main_process else None
-            scores.update(_processes.from_main(accelerator, own))
+            scores.update(processes.from_main(accelerator, own))
         for key, value in scores.items():
             self.history[key].append(value)
         if self.scheduler is not None and self.scheduler_interval == "epoch":
-            _loop.end_epoch(self.scheduler, scores.get("val_loss", scores["train_loss"]))
+            loop.end_epoch(self.scheduler, scores.get("val_loss", scores["train_loss"]))
         self.notify("on_epoch_end", last=self.epoch == self.epoch_range[1])
-        self.should_stop = _processes.from_main(accelerator, self.should_stop)
+        self.should_stop = processes.from_main(accelerator, self.should_stop)
 
     def notify(self, hook: str, **details: Any) -> None:
         """Call the hook of each callback that has it."""
@@ -321,7 +321,7 @@ class WeightedTrainer(Predictor):
         In the main process only. `callbacks.Checkpoint` does this after epochs.
         """
         if self.is_main_process:
-            write_checkpoint(path, _resume.state_of(self))
+            write_checkpoint(path, resume.state_of(self))
 
     def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Load what `save_checkpoint` wrote; `train` then trains the epochs that are missing.
@@ -334,13 +334,13 @@ class WeightedTrainer(Predictor):
             If it is damaged, or of another model, other labels or other settings.
         """
         state = read_checkpoint(path)
-        _resume.restore(self, state, os.fspath(path))
+        resume.restore(self, state, os.fspath(path))
         self._begun, self._resumed = state["begun"], True
 
     def set_weights(self, w: np.ndarray | None) -> None:
         """Weigh the training rows by w, (N,), and the class weights; None weighs by the latter."""
         self.sample_weights = w
-        self.row_weights = _weighting.as_row_weights(
+        self.row_weights = weighting.as_row_weights(
             w, self._class_factors, self._dtype, self.device
         )
 
@@ -349,9 +349,9 @@ class WeightedTrainer(Predictor):
         if self.is_main_process and self._test is not None:
             with (
                 evaluation_mode(self.model),
-                _weighting.feature_extractor(self.model, self._features) as extract,
+                weighting.feature_extractor(self.model, self._features) as extract,
             ):
                 w = self._weighting.from_features(
                     extract, self._batches(self.rows), self._batches(self._test), len(self.rows)
                 )
-        self.set_weights(_processes.from_main(self.accelerator, w))
+        self.set_weights(processes.from_main(self.accelerator, w))

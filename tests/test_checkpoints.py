@@ -17,7 +17,7 @@ from torch.optim import lr_scheduler as schedulers
 from training import blobs, trainer
 
 import semideep_ext
-from semideep_ext._checkpoints import read_checkpoint, write_checkpoint
+from semideep_ext._training.checkpoints import read_checkpoint, write_checkpoint
 from semideep_ext.callbacks import Callback, Checkpoint, EarlyStopping
 
 PACKAGE_FOLDER = str(Path(semideep_ext.__file__).parent.parent)

@@ -19,8 +19,9 @@ from sklearn.datasets import make_classification
 from torch import nn
 
 import semideep_ext
-from semideep_ext import ExperimentRunner, _runs
-from semideep_ext._splits import make_split
+from semideep_ext import ExperimentRunner
+from semideep_ext._experiments import runs
+from semideep_ext._experiments.splits import make_split
 from semideep_ext.datasets import DATASETS, load_dataset
 
 X, LABELS = make_classification(60, 4, n_informative=3, n_redundant=0, random_state=0)
@@ -60,13 +61,13 @@ def done(tmp_path_factory):
 def runs_counted(monkeypatch):
     """Specs of the runs that are executed rather than read from a file."""
     executed = []
-    fit = _runs.fit_and_score
+    fit = runs.fit_and_score
 
     def counted(model_factory, split, kind, metric, lambda_, seed, **rest):
         executed.append((kind, seed))
         return fit(model_factory, split, kind, metric, lambda_, seed, **rest)
 
-    monkeypatch.setattr(_runs, "fit_and_score", counted)
+    monkeypatch.setattr(runs, "fit_and_score", counted)
     return executed
 
 
@@ -297,7 +298,7 @@ def test_labels_of_test_rows_decide_the_scores_alone(tmp_path, monkeypatch):
         s.y_test[:] = np.where(s.y_test == "benign", "malignant", "benign")
         return s
 
-    monkeypatch.setattr(_runs, "make_split", turned)
+    monkeypatch.setattr(runs, "make_split", turned)
     other = run(runner(tmp_path / "b", **settings), tune_hyperparams=True)
     same = ["weight_type", "distance_metric", "lambda", "seed"]
     pd.testing.assert_frame_equal(other[same], honest[same])
@@ -326,7 +327,7 @@ def test_constant_weights_train_as_unweighted_and_the_report_says_so(tmp_path):
     r = runner(tmp_path, n_seeds=2)
     split = make_split(X, Y, 0.3, 0.0, seed=0)
     parts = (split.X_train, split.y_train, None, None, split.X_test, split.y_test)
-    outcome = _runs.fit_and_score(
+    outcome = runs.fit_and_score(
         model, split, "distance", "hamming", 0.8, 0,
         learning_rate=0.001, batch_size=32, epochs=1, device="cpu",
     )  # fmt: skip
@@ -348,10 +349,10 @@ def test_two_processes_give_the_bits_of_one(done, tmp_path):
 
 def recorded(path):
     """Runs of a file without their times, in an order of their own; training curves included."""
-    runs = [json.loads(line) for line in path.read_text().splitlines()]
-    for entry in runs:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for entry in lines:
         del entry["result"]["training_time"]
-    return sorted(runs, key=lambda entry: json.dumps(entry["spec"], sort_keys=True))
+    return sorted(lines, key=lambda entry: json.dumps(entry["spec"], sort_keys=True))
 
 
 def test_threads_and_random_numbers_of_the_caller_stay(tmp_path):
@@ -418,7 +419,7 @@ def test_what_was_another_computation_is_run_again(change, tmp_path, runs_counte
 
 
 def test_a_failed_run_keeps_the_finished_ones(tmp_path, monkeypatch, runs_counted):
-    fit = _runs.fit_and_score
+    fit = runs.fit_and_score
 
     def fails_at_the_fifth(*arguments, **options):
         if len(runs_counted) == 4:
@@ -426,7 +427,7 @@ def test_a_failed_run_keeps_the_finished_ones(tmp_path, monkeypatch, runs_counte
         return fit(*arguments, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(_runs, "fit_and_score", fails_at_the_fifth)
+        patched.setattr(runs, "fit_and_score", fails_at_the_fifth)
         with pytest.raises(RuntimeError, match="out of memory"):
             run(runner(tmp_path))
     runs_counted.clear()
@@ -522,7 +523,7 @@ def test_the_manifest_says_what_the_results_depend_on(done):
 
 
 def test_the_commit_is_that_of_the_working_directory(tmp_path, monkeypatch):
-    from semideep_ext._manifest import manifest
+    from semideep_ext._experiments.manifest import manifest
 
     def git(*arguments):
         who = ["-c", "user.name=a", "-c", "user.email=a@b"]

@@ -18,29 +18,18 @@ SOURCES = {".h", ".cpp", ".cu", ".cuh"}
 
 # A module may import modules of the lines above its own only.
 LAYERS = (
-    {
-        "_C",
-        "_version",
-        "_files",
-        "_progress",
-        "_fit_weighted",
-        "_splits",
-        "_statistics",
-        "datasets",
-    },
-    {"_libraries"},
-    {"metrics", "_inputs", "_ops", "_checkpoints", "_processes", "callbacks"},
+    {"_C", "_version", "_files", "_progress", "_fit_weighted"},
+    {"_libraries", "datasets"},
+    {"metrics", "_inputs", "_ops", "callbacks"},
     {"_blocks", "_derivatives", "config", "testing", "auto", "_sklearn_rows"},
-    {"functional", "diagnostics", "_training_data", "cells", "_manifest"},
+    {"functional", "diagnostics", "_training_data", "cells"},
     {"scales", "unlabeled"},
-    {"weights", "losses", "graph", "distributed", "_rows", "preprocessing"},
-    {"_tasks", "_weighting", "_loop", "_resume"},
-    {"_predictor"},
+    {"weights", "losses", "graph", "distributed", "preprocessing"},
+    {"_training"},
     {"trainer", "estimators", "transformer", "nets", "ssl"},
     {"_net_estimator"},
     {"selection", "plots"},
-    {"_runs", "_sweep", "_report_content"},
-    {"_plan", "_report_pictures"},
+    {"_experiments"},
     {"report"},
     {"experiment"},
     {"contestants", "_cuda_clock"},
@@ -88,7 +77,7 @@ def includes(path):
 
 ALLOWED = {
     "core": ("core/",),
-    "cpu": ("core/", "cpu/", "immintrin.h", "arm_neon.h"),
+    "cpu": ("core/", "cpu/", "immintrin.h", "arm_neon.h", "sys/mman.h"),
     "cuda": ("core/", "cuda/", "cuda", "cub/", "emulator/device.h"),
 }
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import semideep_ext
-from semideep_ext._loop import share
+from semideep_ext._training.loop import share
 
 PACKAGE_FOLDER = str(Path(semideep_ext.__file__).parent.parent)
 

@@ -10,8 +10,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from semideep_ext._manifest import manifest
-from semideep_ext._report_content import NAMES, SCORES, Experiment, describe
+from semideep_ext._experiments.manifest import manifest
+from semideep_ext._experiments.report_content import NAMES, SCORES, Experiment, describe
 from semideep_ext.report import render_html, render_markdown
 
 BASE = np.array([0.6, 0.8, 0.7, 0.75, 0.65])

@@ -1,11 +1,11 @@
-"""Promises of semideep_ext._statistics: intervals that overlap of splits does not narrow."""
+"""Promises of the experiments' statistics: intervals that overlap of splits does not narrow."""
 
 import math
 
 import numpy as np
 import pytest
 
-from semideep_ext._statistics import (
+from semideep_ext._experiments.statistics import (
     HIGHER,
     LOWER,
     NO_DIFFERENCE,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from semideep_ext._rows import Plan
+from semideep_ext._training.rows import Plan
 
 
 @dataclass

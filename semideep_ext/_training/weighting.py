@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from semideep_ext._rows import Rows
+from semideep_ext._training.rows import Rows
 from semideep_ext.diagnostics import check_weights, warn_if_degenerate
 from semideep_ext.functional import DEFAULT_EPS, distance_weights
 from semideep_ext.scales import SAMPLE, resolve_lambda

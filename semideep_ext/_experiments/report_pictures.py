@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from semideep_ext import plots
-from semideep_ext._report_content import BASELINE, NAMES, Experiment, Picture
-from semideep_ext._statistics import REFERENCE
+from semideep_ext._experiments.report_content import BASELINE, NAMES, Experiment, Picture
+from semideep_ext._experiments.statistics import REFERENCE
 
 PHONE = (4.4, 3.4)  # inches; text stays readable where the picture is as wide as a phone
 

@@ -1,6 +1,6 @@
 """All that a trainer must remember to go on as if it had never stopped.
 
-Random states are no part of it: they follow from (seed, epoch), see `_processes.seed_everything`.
+Random states are no part of it: they follow from (seed, epoch), see `processes.seed_everything`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from semideep_ext._splits import Split, make_split
+from semideep_ext._experiments.splits import Split, make_split
 from semideep_ext.diagnostics import WeightsWarning, diagnose_weights
 from semideep_ext.trainer import WeightedTrainer
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from semideep_ext import _runs
-from semideep_ext._manifest import manifest
-from semideep_ext._report_content import Experiment
-from semideep_ext._splits import make_split
+from semideep_ext._experiments import runs
+from semideep_ext._experiments.manifest import manifest
+from semideep_ext._experiments.report_content import Experiment
+from semideep_ext._experiments.splits import make_split
 from semideep_ext._version import __version__
 
 NOT_APPLICABLE = "n/a"
@@ -50,7 +50,7 @@ class Plan:
 
 def run_plan(
     plan: Plan,
-    model_factory: _runs.ModelFactory,
+    model_factory: runs.ModelFactory,
     X: np.ndarray,
     y: np.ndarray,
     sweep: Callable[..., list[dict[str, Any]]],
@@ -63,7 +63,7 @@ def run_plan(
     model_factory : callable
     X, y : ndarray, shapes (N, D) and (N,)
     sweep : callable
-        `_sweep.run_all` but for its first two arguments.
+        `sweep.run_all` but for its first two arguments.
     """
     common = {
         "test_size": float(plan.test_size),
@@ -73,29 +73,29 @@ def run_plan(
         "epochs": int(plan.epochs),
         "scale": plan.scale,
         "device": plan.device,
-        "fingerprint": _runs.fingerprint(model_factory, X, y),
+        "fingerprint": runs.fingerprint(model_factory, X, y),
         "versions": f"semideep_ext {__version__}, torch {torch.__version__}",
     }
-    execute = functools.partial(_runs.execute, model_factory, X, y)
+    execute = functools.partial(runs.execute, model_factory, X, y)
     choice = {"metrics": plan.metrics, "lambda_values": plan.lambda_values, "cv": plan.cv}
     chosen: list[dict[str, Any]] = [{**DEFAULT_WEIGHTING, "notes": []} for _ in plan.seeds]
     if plan.tune:
-        asked = {**common, **choice, "weight_type": _runs.TUNING}
+        asked = {**common, **choice, "weight_type": runs.TUNING}
         chosen = sweep([{**asked, "seed": seed} for seed in plan.seeds], execute)
     specs = [
         {**common, "seed": seed, "weight_type": kind, **_weighting(kind, found)}
         for seed, found in zip(plan.seeds, chosen, strict=True)
-        for kind in _runs.WEIGHT_TYPES
+        for kind in runs.WEIGHT_TYPES
     ]
     outcomes = sweep(specs, execute)
-    runs = [{**spec, **outcome} for spec, outcome in zip(specs, outcomes, strict=True)]
+    done = [{**spec, **outcome} for spec, outcome in zip(specs, outcomes, strict=True)]
     settings = {**common, "tune": plan.tune, **(choice if plan.tune else {})}
     return Experiment(
         name=plan.name,
         family=plan.family,
-        runs=runs,
-        rows=[_full_row(run, plan.name) for run in runs],
-        notes=list(dict.fromkeys(n for found in (*chosen, *runs) for n in found["notes"])),
+        runs=done,
+        rows=[_full_row(run, plan.name) for run in done],
+        notes=list(dict.fromkeys(n for found in (*chosen, *done) for n in found["notes"])),
         tuned=plan.tune,
         manifest={
             **manifest(),
@@ -103,7 +103,7 @@ def run_plan(
             "seeds": plan.seeds,
             "settings": settings,
         },
-        weights=_example_weights(model_factory, X, y, runs[: len(_runs.WEIGHT_TYPES)]),
+        weights=_example_weights(model_factory, X, y, done[: len(runs.WEIGHT_TYPES)]),
     )
 
 
@@ -141,16 +141,16 @@ def _full_row(run: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _example_weights(
-    model_factory: _runs.ModelFactory, X: np.ndarray, y: np.ndarray, runs: list[dict[str, Any]]
+    model_factory: runs.ModelFactory, X: np.ndarray, y: np.ndarray, done: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Weights of the first split's methods, and its rows, for the report's pictures."""
-    first = runs[0]
+    first = done[0]
     split = make_split(X, y, first["test_size"], first["val_size"], first["seed"], first["scale"])
     drawn = {
-        run["weight_type"]: _runs.weights_of(
+        run["weight_type"]: runs.weights_of(
             model_factory, split, run["weight_type"], run["distance_metric"], run["lambda_"]
         )
-        for run in runs
+        for run in done
         if run["weight_type"] != "none"
     }
     return {"X_train": split.X_train, "X_test": split.X_test, "by_method": drawn}

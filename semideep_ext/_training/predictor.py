@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from semideep_ext._files import write_atomically
-from semideep_ext._rows import DatasetRows, Rows, open_rows
-from semideep_ext._tasks import Task
+from semideep_ext._training.rows import DatasetRows, Rows, open_rows
+from semideep_ext._training.tasks import Task
 from semideep_ext.losses import WeightedLoss
 
 _HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}

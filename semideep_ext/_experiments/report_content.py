@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semideep_ext._statistics import (
+from semideep_ext._experiments.statistics import (
     CONFIDENCE,
     FORMULA,
     HIGHER,
@@ -70,7 +70,7 @@ class Experiment:
 
     @cached_property
     def table(self) -> list[dict[str, Any]]:
-        """Rows of `_statistics.compare`, with dataset and test_size."""
+        """Rows of `statistics.compare`, with dataset and test_size."""
         first = self.runs[0]
         scores = {
             NAMES[kind]: {s: [run["scores"][s] for run in self.of(kind)] for s in SCORES}

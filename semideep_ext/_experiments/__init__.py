@@ -1,0 +1,1 @@
+"""What `ExperimentRunner` is made of: splits, runs, sweeps of them, statistics, the report."""

@@ -1,0 +1,1 @@
+"""What `WeightedTrainer` is made of: rows, tasks, weights, processes, one epoch, checkpoints."""
