@@ -138,7 +138,7 @@ clean:  ## Remove what was built; .venv stays (delete it to start over)
 
 .venv/demo.stamp: pyproject.toml | .venv/package.stamp
 	$(INSTALL) '.[train]'
-	$(PIP) install matplotlib
+	$(PIP) install matplotlib typer rich
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml | .venv/package.stamp

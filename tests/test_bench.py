@@ -498,18 +498,16 @@ def test_the_command_prints_json(quick, capsys):
             ["--metric", "hamming", "--backward"],
             "has no gradient with respect to rows; leave it out",
         ),
-        (["--metric", "manhattan"], "invalid choice: 'manhattan'"),
+        (["--metric", "manhattan"], "'manhattan' is not one of euclidean"),
         (["--n", "0"], "'0': give an integer of at least 1"),
         (["--threads", "two"], "'two': give an integer of at least 1"),
-        (["--dtype", "float16"], "invalid choice: 'float16'"),
-        (["--bits"], "--bits is for --metric hamming, not euclidean"),
+        (["--dtype", "float16"], "'float16' is not one of float32, float64"),
+        (["--bits"], "--bits: it is for --metric hamming, not euclidean"),
     ],
     ids=str,
 )
 def test_wrong_arguments_exit_with_2_and_say_what_is_allowed(arguments, said, capsys):
-    with pytest.raises(SystemExit) as exit_:
-        cli.main(["bench", *TINY, *arguments])
-    assert exit_.value.code == 2
+    assert cli.main(["bench", *TINY, *arguments]) == 2
     assert said in capsys.readouterr().err
 
 
@@ -518,4 +516,4 @@ def test_without_scipy_one_line_says_what_to_install(monkeypatch, capsys):
         monkeypatch.delitem(sys.modules, f"semideep_ext.{module}")
     monkeypatch.setitem(sys.modules, "scipy.spatial.distance", None)
     assert cli.main(["bench", *TINY]) == 1
-    assert "pip install semideep_ext[bench]" in capsys.readouterr().err
+    assert "pip install 'semideep_ext[bench]'" in capsys.readouterr().err

@@ -1,0 +1,68 @@
+"""`semideep bench`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from semideep_ext.cli import _options as o
+from semideep_ext.cli._console import print_json
+from semideep_ext.metrics import METRICS
+
+EXAMPLES = "\b\nExample:\n  semideep bench --metric cosine --n 2000 --m 1000 --d 64"
+
+
+def bench(
+    n: Annotated[int, typer.Option(parser=o.at_least(1), metavar="INTEGER", help="Rows of x.")],
+    m: Annotated[int, typer.Option(parser=o.at_least(1), metavar="INTEGER", help="Rows of y.")],
+    d: Annotated[int, typer.Option(parser=o.at_least(1), metavar="INTEGER", help="Features.")],
+    metric: Annotated[
+        str, typer.Option(metavar="|".join(METRICS), callback=o.one_of(METRICS))
+    ] = "euclidean",
+    dtype: Annotated[
+        str,
+        typer.Option(metavar="float32|float64", callback=o.one_of(["float32", "float64"])),
+    ] = "float32",
+    backward: Annotated[bool, typer.Option("--backward", help="With the gradients.")] = False,
+    bits: Annotated[bool, typer.Option("--bits", help="hamming on 0 and 1.")] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            parser=o.at_least(1), metavar="INTEGER", help="Default: as many as torch uses."
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="cpu|cuda", callback=o.one_of(["cpu", "cuda"]))
+    ] = "cpu",
+    as_json: o.Json = False,
+) -> None:
+    """Time the weights of one shape beside other libraries."""
+    if backward and not METRICS[metric].differentiable:
+        others = ", ".join(name for name, other in METRICS.items() if other.differentiable)
+        raise typer.BadParameter(
+            f"metric {metric} has no gradient with respect to rows; leave it out, or use --metric "
+            f"with one of {others}",
+            param_hint="--backward",
+        )
+    if bits and metric != "hamming":
+        raise typer.BadParameter(
+            f"it is for --metric hamming, not {metric}: leave it out", param_hint="--bits"
+        )
+    try:
+        from semideep_ext.bench import compete, table, versions
+        from semideep_ext.cells import Cell
+        from semideep_ext.testing import DEVICES
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{error}: pip install 'semideep_ext[bench]'") from error
+
+    if device not in DEVICES:
+        raise ValueError(f"--device {device}: no card, or no kernels for it; give cpu")
+    cell = Cell(metric, n, m, d, dtype, backward, bits, threads, device)
+    outcomes = compete(cell)
+    if as_json:
+        found = {"cell": dataclasses.asdict(cell), "versions": versions(), "contestants": outcomes}
+        print_json(found)
+    else:
+        print(table(outcomes))

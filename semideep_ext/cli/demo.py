@@ -1,0 +1,37 @@
+"""`semideep demo`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Annotated
+
+import typer
+
+from semideep_ext.cli import _options as o
+from semideep_ext.cli._console import print_json
+
+EXAMPLES = "\b\nExample:\n  semideep demo --seeds 5 --output-dir pictures"
+
+
+def demo(
+    seeds: Annotated[
+        int, typer.Option(parser=o.at_least(2), metavar="INTEGER", help="Splits.")
+    ] = 10,
+    epochs: Annotated[
+        int, typer.Option(parser=o.at_least(1), metavar="INTEGER", help="Per split.")
+    ] = 40,
+    output_dir: Annotated[str, typer.Option(help="For the table and two pictures.")] = (
+        "demo_output"
+    ),
+    as_json: o.Json = False,
+) -> None:
+    """Compare the weightings on breast-cancer data."""
+    from semideep_ext.demo import run_demo
+
+    if not as_json:
+        run_demo(seeds, epochs, output_dir)
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        table = run_demo(seeds, epochs, output_dir)
+    print_json({"output_dir": output_dir, "table": table})

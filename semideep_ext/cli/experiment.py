@@ -1,0 +1,152 @@
+"""`semideep experiment`."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from semideep_ext.cli import _options as o
+from semideep_ext.cli._console import print_json, show_table, wants_progress
+from semideep_ext.cli._data import load_labelled
+from semideep_ext.cli._models import make_mlp
+
+SHARES = (0.1, 0.5, 0.9)
+SCORES = ("accuracy", "f1", "auc")
+EXAMPLES = """\b
+Examples:
+  semideep experiment --dataset breast_cancer --test-sizes --report
+  semideep experiment --dataset rows.csv --label y --test-size 0.5 --seeds 10 --jobs -1"""
+
+
+def experiment(
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help=f"breast_cancer, digits, iris or wine; or a file of labelled rows: {o.ROWS}."
+        ),
+    ],
+    label: o.MaybeLabel = None,
+    columns: o.Columns = None,
+    drop: o.Drop = None,
+    test_size: Annotated[
+        list[float] | None,
+        typer.Option(help="Share of test rows; may be given several times. Default: 0.2."),
+    ] = None,
+    test_sizes: Annotated[
+        bool, typer.Option("--test-sizes", help=f"Short for the shares {SHARES}.")
+    ] = False,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            parser=o.at_least(1), metavar="INTEGER", help="Splits; an interval needs two."
+        ),
+    ] = 5,
+    epochs: o.Epochs = 50,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Choose metric and lambda on training rows.")
+    ] = False,
+    metrics: o.Metrics = "euclidean,cosine,hamming,jaccard",
+    lambdas: o.Lambdas = "0.5,0.7,0.8,0.9,1.0",
+    hidden: o.Hidden = "16",
+    learning_rate: o.LearningRate = 0.01,
+    batch_size: o.BatchSize = 32,
+    device: o.Device = None,
+    seed: Annotated[
+        int, typer.Option(parser=o.at_least(0), metavar="INTEGER", help="Of the first split.")
+    ] = 42,
+    jobs: Annotated[int, typer.Option(help="Processes; -1 is one per core.")] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Take finished runs from the folder.")
+    ] = True,
+    output_dir: Annotated[str, typer.Option(help="Made if missing.")] = "results",
+    report: Annotated[
+        bool, typer.Option("--report", help="Write experiment_report.md and .html there.")
+    ] = False,
+    progress: o.Progress = None,
+    as_json: o.Json = False,
+) -> None:
+    """Compare weightings over several splits.
+
+    Networks are trained unweighted, with distance weights and with inverse distances: on the same
+    splits, from the same parameters, on features scaled by the training rows. What is chosen is
+    chosen on training rows.
+    """
+    if test_sizes and test_size:
+        raise typer.BadParameter("give --test-size or --test-sizes", param_hint="--test-sizes")
+    shares = list(SHARES) if test_sizes else list(test_size or [0.2])
+    if not all(0 < share < 1 for share in shares):
+        raise typer.BadParameter(f"{shares}: give shares between 0 and 1", param_hint="--test-size")
+    from semideep_ext.experiment import ExperimentRunner
+
+    X, y, name = _rows(dataset, label, columns, drop)
+    runner = ExperimentRunner(
+        functools.partial(make_mlp, X.shape[1], hidden, len(np.unique(y))),
+        metrics,
+        lambdas,
+        shares,
+        seed,
+        device,
+        output_dir,
+        n_seeds=seeds,
+        n_jobs=jobs,
+        resume=resume,
+    )
+    options: dict[str, Any] = {
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "tune_hyperparams": tune,
+        "verbose": wants_progress(progress),
+    }
+    if len(shares) > 1:
+        table = runner.run_test_size_experiment(X, y, name, **options)
+    else:
+        table = runner.run_dataset_experiment(X, y, name, test_size=shares[0], **options)
+    written = None
+    if report:
+        runner.generate_report()
+        written = str(Path(output_dir, "experiment_report.html"))
+    if as_json:
+        rows = table.to_dict("records")
+        print_json({"dataset": name, "output_dir": output_dir, "report": written, "runs": rows})
+    else:
+        _show(table, output_dir, written)
+
+
+def _rows(
+    dataset: str, label: str | None, columns: list[str] | None, drop: list[str] | None
+) -> tuple[np.ndarray, np.ndarray, str]:
+    from semideep_ext.datasets import DATASETS, load_dataset
+
+    if dataset in DATASETS:
+        if label or columns or drop:
+            raise typer.BadParameter(
+                f"--label, --columns and --drop are for files, not for {dataset}",
+                param_hint="--dataset",
+            )
+        return *load_dataset(dataset), dataset
+    if not os.path.splitext(dataset)[1]:
+        raise typer.BadParameter(
+            f"{dataset!r} is neither one of {', '.join(DATASETS)} nor a file {o.ROWS}",
+            param_hint="--dataset",
+        )
+    if label is None:
+        raise typer.BadParameter("a file of rows needs it", param_hint="--label")
+    return *load_labelled(dataset, label, columns, drop), Path(dataset).stem
+
+
+def _show(table: Any, output_dir: str, written: str | None) -> None:
+    """Means over seeds; whether they differ is for the report to say."""
+    means = table.groupby(["dataset", "weight_type"], sort=False)[list(SCORES)].mean()
+    rows = [
+        (*index, *map(float, scores))
+        for index, scores in zip(means.index, means.to_numpy(), strict=True)
+    ]
+    show_table(("dataset", "weights", *SCORES), rows, "means over splits")
+    end = written or "(--report says which differences are shown, with intervals)"
+    print(f"written to {output_dir}; report: {end}")

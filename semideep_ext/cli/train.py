@@ -1,0 +1,194 @@
+"""`semideep train`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from semideep_ext.cli import _options as o
+from semideep_ext.cli._console import print_json, say, show_table, wants_progress
+from semideep_ext.cli._data import Data, advise_scaling, load
+from semideep_ext.cli._fits import Fit, Settings, fit
+from semideep_ext.cli._models import MODELS, TASKS
+from semideep_ext.cli._outputs import COLUMNS, write_columns
+
+WEIGHTS = ("distance", "idw", "none")
+EXAMPLES = """\b
+Examples:
+  semideep train train.csv test.csv --label diagnosis --standardize --predictions predicted.csv
+  semideep train train.csv test.csv --label y --epochs 200 --checkpoint run.safetensors --resume
+  semideep train train.csv test.csv --label price --task regression --model boosting --json"""
+
+
+def train(
+    train: o.Train,
+    test: o.Test,
+    label: o.Label,
+    model: Annotated[
+        str, typer.Option(metavar="|".join(MODELS), callback=o.one_of(MODELS))
+    ] = "mlp",
+    task: Annotated[
+        str, typer.Option(metavar="|".join(TASKS), callback=o.one_of(TASKS))
+    ] = "classification",
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(WEIGHTS),
+            callback=o.one_of(WEIGHTS),
+            help="Of the formula; 1/(d + 0.001); or unweighted.",
+        ),
+    ] = "distance",
+    metric: o.Metric = "euclidean",
+    lambda_: o.Lambda = "0.8",
+    normalize: Annotated[
+        bool,
+        typer.Option("--normalize/--no-normalize", help="Divide the weights by their mean."),
+    ] = True,
+    standardize: o.Standardize = False,
+    columns: o.Columns = None,
+    drop: o.Drop = None,
+    hidden: o.Hidden = "16",
+    epochs: o.Epochs = 100,
+    learning_rate: o.LearningRate = 0.001,
+    batch_size: o.BatchSize = 32,
+    device: o.Device = None,
+    seed: o.Seed = 0,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            callback=o.output_file(".safetensors", ".joblib"),
+            help="The trained model. mlp: .safetensors, after every epoch; others: .joblib.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="mlp: go on from the checkpoint, if there is one.")
+    ] = False,
+    predictions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            callback=o.output_file(*COLUMNS),
+            help=f"For the test rows: {', '.join(COLUMNS[:-1])}, or - for CSV on stdout.",
+        ),
+    ] = None,
+    progress: o.Progress = None,
+    as_json: o.Json = False,
+) -> None:
+    """Train on weighted rows; predict and score test rows.
+
+    Scores are given if the test rows have the column of the labels, too. It is read for them only.
+    """
+    _check(model, checkpoint, resume, predictions, as_json)
+    data = load(train, test, label, columns, drop, standardize, task == "regression")
+    if data.y is None:
+        raise ValueError(f"{train}: every label in column {label!r} is missing")
+    if task == "classification" and len(np.unique(data.y)) < 2:
+        raise ValueError(f"{train}, column {label!r}: all labels are {data.y[0]}; two are needed")
+    if not standardize:
+        advise_scaling(data, [metric] if model == "linear" else [])
+    if metric == "auto":
+        from semideep_ext.auto import auto_select_distance_metric
+
+        metric, reason = auto_select_distance_metric(data.X, return_reason=True)
+        say(f"metric {metric}: {reason}")
+    settings = Settings(
+        model,
+        task,
+        weights,
+        metric,
+        lambda_,
+        normalize,
+        hidden,
+        epochs,
+        learning_rate,
+        batch_size,
+        device,
+        seed,
+        checkpoint,
+        resume,
+        wants_progress(progress),
+    )
+    fitted = fit(data, settings)
+    if predictions is not None:
+        write_columns(predictions, _prediction_columns(fitted))
+    found = {
+        "model": model,
+        "task": task,
+        "weights": weights,
+        "metric": None if weights == "none" else metric,
+        "diagnostics": _diagnostics(fitted),
+        "scores": _scores(data, fitted, task, f"{test}, column {label!r}"),
+        "history": fitted.history,
+        "predictions": predictions,
+        "checkpoint": checkpoint,
+        **data.facts(),
+    }
+    if as_json:
+        print_json(found)
+    elif predictions != "-":
+        _show(found)
+
+
+def _check(
+    model: str, checkpoint: str | None, resume: bool, predictions: str | None, as_json: bool
+) -> None:
+    suffix = ".safetensors" if model == "mlp" else ".joblib"
+    if checkpoint is not None and Path(checkpoint).suffix != suffix:
+        raise typer.BadParameter(
+            f"{checkpoint!r}: for --model {model} the suffix is {suffix}", param_hint="--checkpoint"
+        )
+    if resume and (checkpoint is None or model != "mlp"):
+        raise typer.BadParameter("it needs --model mlp and --checkpoint", param_hint="--resume")
+    if as_json and predictions == "-":
+        raise typer.BadParameter(
+            "stdout cannot hold both JSON and CSV: leave one of them out", param_hint="--json"
+        )
+
+
+def _prediction_columns(fitted: Fit) -> dict[str, np.ndarray]:
+    columns = {"prediction": fitted.predictions}
+    if fitted.probabilities is not None and fitted.classes is not None:
+        for label, p in zip(fitted.classes.tolist(), fitted.probabilities.T, strict=True):
+            columns[f"probability_{label}"] = p
+    return columns
+
+
+def _scores(data: Data, fitted: Fit, task: str, name: str) -> dict[str, float] | None:
+    """Score by the test rows' labels, as `WeightedTrainer.evaluate` does."""
+    if data.y_test is None:
+        return None
+    from semideep_ext._training.tasks import make_task
+
+    scorer = make_task(task, data.y, len(data.X), None)
+    targets = scorer.targets(data.y_test, len(data.X_test), name).numpy()
+    p = fitted.predictions if fitted.probabilities is None else fitted.probabilities
+    return scorer.scores(targets, p)
+
+
+def _diagnostics(fitted: Fit) -> dict[str, Any] | None:
+    from semideep_ext.diagnostics import diagnose_weights
+
+    w = fitted.sample_weights
+    return None if w is None else dataclasses.asdict(diagnose_weights(w))
+
+
+def _show(found: dict[str, Any]) -> None:
+    d, scores = found["diagnostics"], found["scores"]
+    rows = [("rows", f"{found['n']} towards {found['m']}, {len(found['features'])} features")]
+    if d is None:
+        rows.append(("weights", "none"))
+    else:
+        rows.append(("weights", f"{found['weights']}, {found['metric']}"))
+        rows.append(("effective rows", f"{d['effective_sample_size']:.1f} of {d['n']} (Kish)"))
+    if found["history"]:
+        rows.append(("last training loss", f"{found['history']['train_loss'][-1]:.4g}"))
+    rows += [(name, f"{value:.4f}") for name, value in (scores or {}).items()]
+    if scores is None:
+        rows.append(("scores", "none: the test rows have no labels"))
+    rows += [(k, found[k]) for k in ("predictions", "checkpoint") if found[k]]
+    show_table(("", ""), rows)

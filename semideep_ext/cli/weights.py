@@ -1,0 +1,111 @@
+"""`semideep weights`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from semideep_ext.cli import _options as o
+from semideep_ext.cli._console import print_json, say, show_table
+from semideep_ext.cli._data import advise_scaling, load
+from semideep_ext.cli._outputs import ARRAYS, write_columns
+from semideep_ext.metrics import KERNELS
+
+EXAMPLES = """\b
+Examples:
+  semideep weights train.csv test.csv --metric cosine --lambda 0.8 -o weights.npy
+  semideep weights train.csv test.csv --label diagnosis --standardize --lambda median
+  semideep weights train.parquet test.parquet --columns age,bmi -o - | head"""
+
+
+def weights(
+    train: o.Train,
+    test: o.Test,
+    metric: o.Metric = "euclidean",
+    lambda_: o.Lambda = "0.8",
+    kernel: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(KERNELS),
+            callback=o.one_of(KERNELS),
+            help="exp(-lambda d), or 1/(d + 0.001).",
+        ),
+    ] = "exponential",
+    normalize: Annotated[
+        bool, typer.Option("--normalize", help="Divide the weights by their mean.")
+    ] = False,
+    standardize: o.Standardize = False,
+    label: o.MaybeLabel = None,
+    columns: o.Columns = None,
+    drop: o.Drop = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            callback=o.output_file(*ARRAYS),
+            help=f"{', '.join(ARRAYS[:-1])}, or - for CSV on stdout. Default: only a summary.",
+        ),
+    ] = None,
+    as_json: o.Json = False,
+) -> None:
+    """Weigh training rows by nearness to test rows.
+
+    w_i = (1/M) sum_j exp(-lambda d(x_i, y_j)), in the order of the training rows.
+    """
+    if as_json and output == "-":
+        raise typer.BadParameter(
+            "stdout cannot hold both JSON and CSV: leave one of them out", param_hint="--json"
+        )
+    from semideep_ext.auto import auto_select_distance_metric
+    from semideep_ext.diagnostics import warn_if_degenerate
+    from semideep_ext.functional import distance_weights
+    from semideep_ext.scales import resolve_lambda
+
+    data = load(train, test, label, columns, drop, standardize)
+    if metric == "auto":
+        metric, reason = auto_select_distance_metric(data.X, return_reason=True)
+        say(f"metric {metric}: {reason}")
+    if not standardize:
+        advise_scaling(data, [metric])
+    number = resolve_lambda(lambda_, data.X, data.X_test, metric)
+    log = normalize and KERNELS[kernel].has_log  # of w itself all values may underflow
+    w = distance_weights(data.X, data.X_test, metric, number, kernel=kernel, log=log)
+    if normalize:
+        w = np.exp(w - w.max()) if log else w
+        w = w / w.mean()
+    diagnostics = warn_if_degenerate(w, metric, kernel)
+    if output is not None:
+        write_columns(output, {"weight": w})
+
+    facts: dict[str, Any] = {
+        "metric": metric,
+        "lambda": float(number) if kernel == "exponential" else None,
+        "kernel": kernel,
+        **data.facts(),
+        "diagnostics": dataclasses.asdict(diagnostics),
+        "output": output,
+    }
+    if as_json:
+        print_json(facts if output else {**facts, "weights": w})
+    elif output != "-":
+        _show(facts)
+
+
+def _show(facts: dict[str, Any]) -> None:
+    d = facts["diagnostics"]
+    decay = "" if facts["lambda"] is None else f", lambda {facts['lambda']:.6g}"
+    rows = [
+        ("rows", f"{facts['n']} towards {facts['m']}, {len(facts['features'])} features"),
+        ("weights", f"{facts['metric']}, {facts['kernel']}{decay}"),
+        ("effective rows", f"{d['effective_sample_size']:.1f} of {d['n']} (Kish)"),
+        ("smallest, mean, largest", f"{d['min']:.4g}, {d['mean']:.4g}, {d['max']:.4g}"),
+        ("share of the largest 1 %", f"{d['top_share']:.1%}"),
+        ("problems", ", ".join(d["problems"]) or "none"),
+        ("written to", facts["output"] or "no file (-o FILE writes one)"),
+    ]
+    show_table(("", ""), rows)
