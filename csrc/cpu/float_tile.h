@@ -60,6 +60,7 @@ class FloatTile : public PanelTile<FloatTile<Metric>, Metric, float> {
     const float rounded = 66.0f / doubt_.largest_bits;
     const float bits = kDirectCareBits * 0.5f / static_cast<float>(Metric::power);
     care_ = (Metric::Row::has_info && rounded < bits ? rounded : bits) / doubt_.largest_bits;
+    near_ = Metric::Row::has_info && p.task == Task::gradient ? 5e-4f : -1.0f;
   }
 
   const float* left_row(int64_t at) const { return left_.template raw<float>(at); }
@@ -101,6 +102,8 @@ class FloatTile : public PanelTile<FloatTile<Metric>, Metric, float> {
       } else {
         distances[c] = distance({at_most(reach_, sums[c]), FloatVec(-0.0f)}, p_.features);
         doubtful[c] = lanes_above(distances[c].hi, FloatVec(care_));
+        if constexpr (Metric::Row::has_info)
+          doubtful[c] |= lanes_above(FloatVec(near_), distances[c].hi);
       }
     }
     if (__builtin_expect((doubtful[0] | doubtful[1]) != 0, 0))
@@ -118,8 +121,9 @@ class FloatTile : public PanelTile<FloatTile<Metric>, Metric, float> {
     if (!layout_.products) {
       const FloatPair again = distance(squares_in_double(row, panel, c), p_.features);
       const FloatVec d = distances.hi;
-      distances = select(d > FloatVec(care_),
-                         select(FloatVec(doubt_.beyond_care) > d, again, distances), distances);
+      distances =
+          select(d > FloatVec(care_), select(FloatVec(doubt_.beyond_care) > d, again, distances),
+                 select(FloatVec(near_) > d, again, distances));
       doubtful &= lanes_above(distances.hi, FloatVec(INFINITY));  // NaN
     }
     float hi[kFloatLanes], lo[kFloatLanes];
@@ -157,6 +161,8 @@ class FloatTile : public PanelTile<FloatTile<Metric>, Metric, float> {
   const FloatDoubt<Metric> doubt_;
   float
       care_;  // of differences: beyond this distance, and up to the doubt's, they are taken in double
+  float
+      near_;  // below it, gradients want more digits of a distance than prepared rows have as floats
   float reach_;  // of sums: beyond it no kernel differs from 0
 };
 

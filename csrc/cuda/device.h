@@ -31,7 +31,9 @@ inline cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, int threads,
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
     if (error != cudaSuccess) return error;
   }
-  kernel<<<grid, threads, shared_bytes, stream> > >(arguments...);
+  // clang-format off: in a header it takes >>> apart, which nvcc refuses
+  kernel<<<grid, threads, shared_bytes, stream>>>(arguments...);
+  // clang-format on
   return cudaGetLastError();
 }
 
@@ -85,15 +87,18 @@ __device__ __forceinline__ void multiply_tf32(float (&c)[4], const uint32_t (&a)
   const auto from = [](uint32_t word, int source) {
     return __uint_as_float(__shfl_sync(0xffffffffu, word, source) & 0xffffe000u);
   };
-  for (int k = 0; k < 8; ++k) {
-    const float upper = from(a[k / 4 * 2], first + k % 4),
-                lower = from(a[k / 4 * 2 + 1], first + k % 4);
-    const float even = from(b[k / 4], column + k % 4), odd = from(b[k / 4], column + 4 + k % 4);
-    c[0] = fmaf(upper, even, c[0]);
-    c[1] = fmaf(upper, odd, c[1]);
-    c[2] = fmaf(lower, even, c[2]);
-    c[3] = fmaf(lower, odd, c[3]);
-  }
+  // Not unrolled: a kernel has many of these, and compiling it would take minutes.
+#pragma unroll
+  for (int half = 0; half < 2; ++half)
+#pragma unroll 1
+    for (int k = 0; k < 4; ++k) {
+      const float upper = from(a[half * 2], first + k), lower = from(a[half * 2 + 1], first + k);
+      const float even = from(b[half], column + k), odd = from(b[half], column + 4 + k);
+      c[0] = fmaf(upper, even, c[0]);
+      c[1] = fmaf(upper, odd, c[1]);
+      c[2] = fmaf(lower, even, c[2]);
+      c[3] = fmaf(lower, odd, c[3]);
+    }
 #endif
 }
 

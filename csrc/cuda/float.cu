@@ -1,7 +1,8 @@
 // The kernels on floats: float32 rows, the exponential kernel, metrics that are functions of a sum of squares.
 #include "cuda/float_direct.h"
 #include "cuda/float_direct_gradient.h"
-#include "cuda/float_products.h"
+#include "cuda/float_product_gradient.h"
+#include "cuda/float_product_sum.h"
 #include "cuda/launcher.h"
 
 namespace semideep::cuda {
@@ -67,7 +68,7 @@ void run_product_sum(const Launcher& launcher, Pass& pass) {
   launcher.for_passes(pass, sizeof(double), kMostSpans, [&] {
     launcher.launch(float_product_sum<Metric, Sums>,
                     pass.units * pass.spans * ceil_divide(pass.width, Sums), kProductThreads,
-                    sizeof(ProductShared), p, pass, facts);
+                    sizeof(ProductSumShared), p, pass, facts);
     launcher.store_sums<double>(pass);
   });
 }
@@ -99,9 +100,29 @@ void run_direct_gradient(const Launcher& launcher, Pass& pass) {
   run_direct_gradient<Metric, 16, Sums>(launcher, pass);
 }
 
-bool suits_direct_gradient(const Problem& p) {
-  return p.left.count > 0 && p.features <= kMostDirectFeatures &&
-         p.parameters * p.columns <= kMostGradientSums;
+template <class Metric, int Sums>
+void run_product_gradient(const Launcher& launcher, Pass& pass) {
+  const Problem& p = launcher.p;
+  const FloatFacts facts = find_facts<Metric>(launcher, pass);
+  pass.width = (p.rows_gradient ? p.features : 0) + p.parameters;
+  launcher.for_passes(pass, sizeof(double), kMostGradientSpans, [&] {
+    launcher.launch(float_product_gradient<Metric, Sums>, pass.units * pass.spans, kProductThreads,
+                    sizeof(ProductGradientShared), p, pass, facts);
+    launcher.store_gradient<double, Metric>(pass);
+  });
+}
+
+template <class Metric, int Sums>
+void run_gradient(const Launcher& launcher, Pass& pass) {
+  if (launcher.p.features <= kMostDirectFeatures) {
+    run_direct_gradient<Metric, Sums>(launcher, pass);
+  } else {
+    run_product_gradient<Metric, Sums>(launcher, pass);
+  }
+}
+
+bool suits_gradient(const Problem& p) {
+  return p.left.count > 0 && p.parameters * p.columns <= kMostGradientSums;
 }
 
 template <class Metric>
@@ -112,8 +133,7 @@ void run(const Launcher& launcher) {
   pass.right_info = launcher.describe<double, Metric>(p.right);
   const bool one = p.parameters * p.columns == 1;
   if (p.task == Task::gradient) {
-    one ? run_direct_gradient<Metric, 1>(launcher, pass)
-        : run_direct_gradient<Metric, 4>(launcher, pass);
+    one ? run_gradient<Metric, 1>(launcher, pass) : run_gradient<Metric, 4>(launcher, pass);
   } else {
     one ? run_sum<Metric, 1>(launcher, pass) : run_sum<Metric, 4>(launcher, pass);
   }
@@ -123,7 +143,7 @@ void run(const Launcher& launcher) {
 
 bool run_float(const Launcher& launcher) {
   const Problem& p = launcher.p;
-  const bool suits = p.task == Task::sum || (p.task == Task::gradient && suits_direct_gradient(p));
+  const bool suits = p.task == Task::sum || (p.task == Task::gradient && suits_gradient(p));
   if (!launcher.suits_floats() || !suits) return false;
   bool ran = false;
   visit(Metrics{}, p.metric, [&]<class Metric>() {

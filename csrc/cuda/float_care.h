@@ -21,9 +21,17 @@ constexpr float kDirectCareBits = 9.5f * kLog2E;
 // Rows of length one are rounded to floats: an error of about 2^-24 |u - v| in their distance |u - v|^2 / 2.
 constexpr float kUnitRowCare = 40.0f;
 constexpr float kRoundedDistance = 0.05f;
-// Products of rows split in two (float_products.h) leave kSplitError * concentration * (|x|^2 + |y|^2), and their
+// Products of rows split in two (float_product_tile.h) leave kSplitError * concentration * (|x|^2 + |y|^2), and their
 // sum kSumError |<x, y>|, in a squared distance.
 constexpr float kSplitError = 3e-7f, kSumError = 4.0f * 0x1p-23f;
+
+// Of gradients: their relative error; and of pairs that hardly count, that of the weight. No weight beyond so many
+// bits is a float.
+constexpr float kGradientTolerance = 1e-6f, kFarTolerance = 0.5f;
+constexpr float kMostBits = 150.0f;
+
+// Squared distances of prepared rows, which are no floats, for which the difference of floats is good enough.
+constexpr float kLeastPreparedSquares = 1e-3f;
 
 // Lambdas for which the arithmetic of floats stays in range wherever exp(-lambda d) matters.
 constexpr double kLeastLambda = 1e-12, kLargestLambda = 1e6, kLargestRatio = 1e3;
@@ -72,6 +80,14 @@ struct FloatCare {
     return (!(error * bits * static_cast<float>(Metric::power) <= kTolerance * kLog2E * sum) &&
             relevant) ||
            !in_range;
+  }
+  // The weight of a difference takes lambda and 1 / d, or d, besides exp(-lambda d): one more error of d.
+  __device__ bool doubts_gradient(float d, float sum, float error) const {
+    const float bits = kLog2E + ::fminf(largest_bits * d, kMostBits);
+    const float tolerance = d >= beyond ? kFarTolerance : kGradientTolerance;
+    const bool near = Metric::Row::has_info && !(sum >= kLeastPreparedSquares);
+    return !(error * bits * static_cast<float>(Metric::power) <= tolerance * kLog2E * sum) ||
+           near || !in_range;
   }
 };
 

@@ -8,9 +8,9 @@
 SEMIDEEP_MATH_BEGIN
 
 constexpr int kMostGradientSums = 4;  // L C; beyond, the kernels in double serve
-// Squared distances for which floats keep the difference of two rows. Prepared rows are no floats: where they
-// lie close together, their differences are taken in double.
-constexpr float kLeastFloatSquares = 1e-30f, kLeastPreparedSquares = 1e-3f;
+// Squared distances for which floats keep the difference of two rows. Where prepared rows lie close together, their
+// differences are taken in double.
+constexpr float kLeastFloatSquares = 1e-30f;
 constexpr float kLargestFloatSquares = 1e36f;
 
 SEMIDEEP_INLINE float select(bool mask, float a, float b) { return mask ? a : b; }

@@ -73,6 +73,22 @@ class Case {
     return p.task == Task::gradient && differentiable;
   }
 
+  // The same problem with the magnitudes of all values: its parameter gradient is the sum of the magnitudes that
+  // the problem's own gradient sums, with their signs.
+  Problem magnitudes() {
+    Problem result = p;
+    for (Side* side : {&result.left, &result.right}) {
+      int64_t at = 0;
+      const void* given = side->values;
+      side->values = elements(p.batches * side->values_batch_stride, [&] {
+        const int64_t i = at++;
+        return std::abs(p.dtype == DType::float32 ? static_cast<const float*>(given)[i]
+                                                  : static_cast<const double*>(given)[i]);
+      });
+    }
+    return result;
+  }
+
   Problem p;
 
  private:

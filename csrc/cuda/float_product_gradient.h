@@ -1,0 +1,256 @@
+// Gradients of the weighted sum of float32 rows of many features.
+//
+//     dF/dx_i = sum_j w_ij (x_i - y_j),  w_ij = sum_l s_lij k_l'(d_ij) c(d_ij),
+// with c the metric's gradient factor and s_lij = sum_c left.values[l, i, c] right.values[l, j, c].
+//
+// Features pass through shared memory twice for each tile of 64 rows by 128 columns: for products, which give
+// distances and so weights (float_product_tile.h), and for differences, which the weights multiply. Differences
+// do not cancel as sum_j w_ij x_i - sum_j w_ij y_j would. Pairs that float arithmetic does not answer weigh 0 in
+// both rounds; a bit remembers them, and they are taken in double.
+#pragma once
+
+#include "cuda/float_product_tile.h"
+
+SEMIDEEP_MATH_BEGIN
+
+struct alignas(16) FourFloats {
+  float at[4];
+};
+
+struct ProductGradientShared {
+  // Two stages: what a block takes then fits the 64 KiB of compute capability 7.5.
+  ProductStage stages[2];
+  struct alignas(16) Row {
+    float weights[kProductColumns];
+    uint32_t doubtful[kProductColumns / 32];  // one bit for each column
+  } rows[kUnitRows];
+};
+static_assert(sizeof(ProductGradientShared) <= 64 * 1024);
+
+template <class Metric, int Sums>
+class ProductGradient {
+ public:
+  __device__ ProductGradient(const Problem& problem, const Pass& pass, const FloatFacts& facts,
+                             const Place& place)
+      : p_(problem),
+        pass_(pass),
+        place_(place),
+        rows_width_(pass.width - problem.parameters),
+        partial_(static_cast<double*>(pass.partial) + place.partial * pass.width),
+        care_(problem, place.batch),
+        shared_(*cuda::shared_memory<ProductGradientShared>()),
+        tile_(problem, facts, place) {
+#pragma unroll
+    for (int s = 0; s < Sums; ++s) {
+      parameters_[s] = bits_parameter(p_, place.batch, lambda_of(s));
+      lambdas_[s] = static_cast<float>(parameter(s));
+    }
+  }
+
+  __device__ void run() {
+    for (int64_t i = threadIdx.x; i < place_.rows * pass_.width; i += kProductThreads)
+      partial_[i] = 0.0;
+    int tiles = 0;
+    tile_.run(shared_.stages, rows_width_ > 0 ? 2 : 1,
+              [&](ProductStage& stage, int64_t begin, int64_t step) {
+                if (step >= tile_.steps()) {
+                  add_differences(stage, begin, (step - tile_.steps()) * kStepFeatures);
+                  return;
+                }
+                tile_.multiply(stage, begin);
+                if (step + 1 < tile_.steps()) return;
+                find_weights(begin);
+                tile_.clear();
+                __syncthreads();
+                mend(begin);
+                if (++tiles % kProductFlushTiles == 0) by_parameter_.flush(Tile::t());
+              });
+    by_parameter_.flush(Tile::t());
+    by_parameter_.for_totals(place_.rows, [&](int row, int s, double total) {
+      if (s < sums()) partial_[row * pass_.width + rows_width_ + lambda_of(s)] += total;
+    });
+  }
+
+ private:
+  using Tile = ProductTile<Metric>;
+  static constexpr int kWarpRows = kUnitRows / (kProductThreads / kWarp);
+
+  __device__ int64_t sums() const { return p_.parameters * p_.columns; }
+  __device__ int64_t lambda_of(int s) const { return (s < sums() ? s : sums() - 1) / p_.columns; }
+  __device__ double parameter(int s) const {
+    return p_.parameter[place_.batch * p_.parameters + lambda_of(s)];
+  }
+  __device__ double value(const Side& side, int s, int64_t at) const {
+    return value_at(p_, side, place_.batch, lambda_of(s), at, s % p_.columns);
+  }
+
+  __device__ void find_weights(int64_t begin) {
+    float left[8][Sums];
+#pragma unroll
+    for (int r = 0; r < 8; ++r)
+#pragma unroll
+      for (int s = 0; s < Sums; ++s)
+        left[r][s] =
+            s < sums() ? static_cast<float>(value(p_.left, s, tile_.row_at(Tile::row(r)))) : 0.0f;
+    uint32_t doubtful[8] = {};  // of each row, a bit for each of the warp's columns
+    tile_.for_distances(begin, [&](int c, int64_t at, auto&& pairs) {
+      const bool exists = at < place_.column_end;
+      float right[Sums];
+#pragma unroll
+      for (int s = 0; s < Sums; ++s)
+        right[s] = exists && s < sums() ? static_cast<float>(value(p_.right, s, at)) : 0.0f;
+      pairs([&](int r, FloatPair d, float sum, float error) {
+        const bool doubt = care_.doubts_gradient(d.hi, sum, error), counts = exists && !doubt;
+        if (exists && doubt) doubtful[r] |= 1u << (c / 2 * 8 + c % 2);
+        // Of rows that float arithmetic finds equal, both are the center: nothing was lost.
+        const float distance = doubt ? 1.0f : sum > 0.0f ? d.hi + d.lo : 0.0f;
+        float weight = 0.0f;
+#pragma unroll
+        for (int s = 0; s < Sums; ++s) {
+          const float kernel = counts ? exp2(Exponential::log_value(d, parameters_[s])) : 0.0f;
+          const float product = counts ? left[r][s] * right[s] : 0.0f;
+          weight = ::fmaf(product, Exponential::by_distance(kernel, distance, lambdas_[s]), weight);
+          by_parameter_.sums[r][s] =
+              ::fmaf(product, Exponential::by_parameter(kernel, distance, lambdas_[s]),
+                     by_parameter_.sums[r][s]);
+        }
+        weight = counts ? weight * Metric::gradient(distance, 1.0f, 1.0f) : 0.0f;
+        shared_.rows[Tile::row(r)].weights[Tile::column(c)] = weight;
+      });
+    });
+#pragma unroll
+    for (int r = 0; r < 8; ++r) {
+      uint32_t word = doubtful[r] << 2 * Tile::t();
+      word |= __shfl_xor_sync(0xffffffffu, word, 1);
+      word |= __shfl_xor_sync(0xffffffffu, word, 2);
+      if (Tile::t() == r / 2) shared_.rows[Tile::row(r)].doubtful[Tile::warp()] = word;
+    }
+  }
+
+  // Takes what was left out; a warp has 16 of the rows, in this and in add_differences().
+  __device__ void mend(int64_t begin) {
+    constexpr int kWords = kProductColumns / 32;
+#pragma unroll 1
+    for (int first = 0; first < kWarpRows * kWords; first += kWarp) {
+      const int mine = first + Tile::lane();
+      const uint32_t word =
+          shared_.rows[Tile::warp() * kWarpRows + mine / kWords].doubtful[mine % kWords];
+      unsigned lanes = __ballot_sync(0xffffffffu, word != 0);
+      for (; lanes != 0; lanes &= lanes - 1) {
+        const int source = __ffs(static_cast<int>(lanes)) - 1, i = first + source;
+        const int row = Tile::warp() * kWarpRows + i / kWords;
+        uint32_t bits = __shfl_sync(0xffffffffu, word, source);
+        if (row >= place_.rows) continue;
+        for (; bits != 0; bits &= bits - 1)
+          add_in_double(row, begin + i % kWords * 32 + __ffs(static_cast<int>(bits)) - 1);
+      }
+    }
+  }
+
+  // By a warp: each lane has the features that it also has of other columns.
+  __device__ void add_in_double(int row, int64_t column) {
+    const int64_t at = place_.row_begin + row;
+    const RowReader<double> x(p_, p_.left, place_.batch, at);
+    const RowReader<double> y(p_, p_.right, place_.batch, column);
+    const auto of_x = info_of<double, Metric>(p_, p_.left, pass_.left_info, place_.batch, at);
+    const auto of_y = info_of<double, Metric>(p_, p_.right, pass_.right_info, place_.batch, column);
+    const double d = exact_distance<Metric, kWarp>(p_, pass_, place_.batch, at, column);
+    double* partial = partial_ + row * pass_.width;
+    double weight = 0.0;
+    for (int s = 0; s < sums(); ++s) {
+      const double lambda = parameter(s), kernel = Exponential::value(d, lambda, 0.0);
+      const double product = value(p_.left, s, at) * value(p_.right, s, column);
+      weight = fma(product, Exponential::by_distance(kernel, d, lambda), weight);
+      if (Tile::lane() == 0)
+        partial[rows_width_ + lambda_of(s)] +=
+            product * Exponential::by_parameter(kernel, d, lambda);
+    }
+    weight *= Metric::gradient(d, of_x.stat, of_y.stat);
+    for (int64_t k = Tile::lane(); k < rows_width_; k += kWarp)
+      partial[k] = fma(weight, Metric::Row::prepare(x(k), of_x) - Metric::Row::prepare(y(k), of_y),
+                       partial[k]);
+  }
+
+  // Makes differences of the stage's rows right: those of prepared rows are taken after their translation, those of
+  // raw rows of what was given. Rows that floats cannot stand for, whose pairs all weigh 0, become 0, lest the
+  // weights meet an infinity.
+  __device__ void prepare(ProductStage& stage, int64_t begin) {
+#pragma unroll
+    for (int i = threadIdx.x; i < kUnitRows + kProductColumns; i += kProductThreads) {
+      const bool is_left = i < kUnitRows;
+      float (&row)[kPitch] = is_left ? stage.x[i] : stage.y[i - kUnitRows];
+      const RowFacts facts =
+          is_left ? tile_.left_facts(i) : tile_.right_facts(begin + i - kUnitRows);
+      const bool suits = facts.norm == facts.norm;
+      if (!Metric::Row::has_info && suits) continue;
+#pragma unroll
+      for (int k = 0; k < kStepFeatures; ++k)
+        row[k] = suits ? Tile::prepared(row[k], stage.center[k], facts) : 0.0f;
+    }
+  }
+
+  // A warp has 16 rows, a lane 4 rows and 4 features, and of each 8 columns the first or the last 4.
+  __device__ void add_differences(ProductStage& stage, int64_t begin, int64_t first) {
+    prepare(stage, begin);
+    __syncthreads();
+    const int half = Tile::lane() / 16, features = Tile::lane() % 4 * 4;
+    const auto row_of = [&](int r) {  // so that four rows' weights stand in different banks
+      return Tile::warp() * kWarpRows + r / 2 * 8 + Tile::lane() % 16 / 4 * 2 + r % 2;
+    };
+    FourFloats x[4], sums[4] = {};
+#pragma unroll
+    for (int r = 0; r < 4; ++r) x[r] = four(&stage.x[row_of(r)][features]);
+#pragma unroll 2
+    for (int column = half * 4; column < kProductColumns; column += 8) {
+      FourFloats weights[4];
+#pragma unroll
+      for (int r = 0; r < 4; ++r) weights[r] = four(&shared_.rows[row_of(r)].weights[column]);
+#pragma unroll
+      for (int c = 0; c < 4; ++c) {
+        const FourFloats y = four(&stage.y[column + c][features]);
+#pragma unroll
+        for (int r = 0; r < 4; ++r)
+#pragma unroll
+          for (int k = 0; k < 4; ++k)
+            sums[r].at[k] = ::fmaf(weights[r].at[c], x[r].at[k] - y.at[k], sums[r].at[k]);
+      }
+    }
+    // The two halves of a row's columns are folded; each lane keeps two features of four.
+#pragma unroll
+    for (int r = 0; r < 4; ++r)
+#pragma unroll
+      for (int k = 0; k < 2; ++k) {
+        const float mine = half == 0 ? sums[r].at[k] : sums[r].at[k + 2];
+        const float other = half == 0 ? sums[r].at[k + 2] : sums[r].at[k];
+        const float sum = mine + __shfl_xor_sync(0xffffffffu, other, 16);
+        const int64_t feature = first + features + 2 * half + k;
+        if (row_of(r) < place_.rows && feature < rows_width_)
+          partial_[row_of(r) * pass_.width + feature] += static_cast<double>(sum);
+      }
+  }
+  static __device__ FourFloats four(const float* from) {
+    return *reinterpret_cast<const FourFloats*>(from);
+  }
+
+  const Problem& p_;
+  const Pass& pass_;
+  const Place& place_;
+  const int64_t rows_width_;
+  double* const partial_;
+  const FloatCare<Metric> care_;
+  ProductGradientShared& shared_;
+  Tile tile_;
+  FloatPair parameters_[Sums];
+  float lambdas_[Sums];
+  ProductSums<Sums> by_parameter_;
+};
+
+// partial[row] = (dF/dx in D scalars, if wanted; then dF/dparameter_l for each l)
+template <class Metric, int Sums>
+__global__ void __launch_bounds__(kProductThreads)
+    float_product_gradient(const Problem p, const Pass pass, const FloatFacts facts) {
+  const Place place(p, pass, blockIdx.x);
+  ProductGradient<Metric, Sums>(p, pass, facts, place).run();
+}
+
+SEMIDEEP_MATH_END

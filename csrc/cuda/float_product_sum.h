@@ -1,0 +1,124 @@
+// The weighted sum of float32 rows of many features under the exponential kernel (float_product_tile.h).
+#pragma once
+
+#include "cuda/float_product_tile.h"
+
+SEMIDEEP_MATH_BEGIN
+
+struct ProductSumShared {
+  ProductStage stages[3];
+};
+
+template <class Metric, int Sums>
+class ProductSum {
+ public:
+  __device__ ProductSum(const Problem& problem, const Pass& pass, const FloatFacts& facts,
+                        const Place& place, int64_t first)
+      : p_(problem),
+        pass_(pass),
+        place_(place),
+        first_(first),
+        care_(problem, place.batch),
+        tile_(problem, facts, place) {
+#pragma unroll
+    for (int s = 0; s < Sums; ++s) parameters_[s] = bits_parameter(p_, place.batch, lambda_of(s));
+  }
+
+  __device__ void run() {
+    int tiles = 0;
+    tile_.run(cuda::shared_memory<ProductSumShared>()->stages, 1,
+              [&](const ProductStage& stage, int64_t begin, int64_t step) {
+                tile_.multiply(stage, begin);
+                if (step + 1 < tile_.steps()) return;
+                finish(begin);
+                tile_.clear();
+                if (++tiles % kProductFlushTiles == 0) sums_.flush(Tile::t());
+              });
+    sums_.flush(Tile::t());
+    double* partial = static_cast<double*>(pass_.partial) + place_.partial * pass_.width;
+    sums_.for_totals(place_.rows, [&](int row, int s, double total) {
+      if (first_ + s < pass_.width) partial[row * pass_.width + first_ + s] = total;
+    });
+  }
+
+ private:
+  using Tile = ProductTile<Metric>;
+
+  __device__ int64_t lambda_of(int s) const {
+    return (first_ + s < pass_.width ? first_ + s : pass_.width - 1) / p_.columns;
+  }
+
+  __device__ void finish(int64_t begin) {
+    uint32_t doubtful[2] = {0, 0};  // one bit for each of the thread's 64 pairs
+    tile_.for_distances(begin, [&](int c, int64_t at, auto&& pairs) {
+      float values[Sums];
+#pragma unroll
+      for (int s = 0; s < Sums; ++s) values[s] = value(at, s);
+      pairs([&](int r, FloatPair d, float sum, float error) {
+        const bool doubt = care_.doubts_products(d.hi, sum, error);
+        const int pair = c * 8 + r;
+        if (doubt) doubtful[pair / 32] |= 1u << pair % 32;
+#pragma unroll
+        for (int s = 0; s < Sums; ++s) {
+          const float kernel = exp2(Exponential::log_value(d, parameters_[s]));
+          sums_.sums[r][s] = ::fmaf(doubt ? 0.0f : kernel, values[s], sums_.sums[r][s]);
+        }
+      });
+    });
+    if (__any_sync(0xffffffffu, (doubtful[0] | doubtful[1]) != 0)) mend(begin, doubtful);
+  }
+
+  // Takes what was left out, a warp for each pair.
+  __device__ void mend(int64_t begin, const uint32_t (&doubtful)[2]) {
+#pragma unroll 1
+    for (int pair = 0; pair < 64; ++pair) {
+      const uint32_t word = pair < 32 ? doubtful[0] : doubtful[1];
+      unsigned lanes = __ballot_sync(0xffffffffu, (word >> pair % 32 & 1u) != 0);
+      for (; lanes != 0; lanes &= lanes - 1) {
+        const int owner = __ffs(static_cast<int>(lanes)) - 1, r = pair % 8;
+        const int64_t at =
+            begin + Tile::warp() * 32 + pair / 16 * 8 + 2 * (owner % 4) + pair / 8 % 2;
+        if (at >= place_.column_end) continue;
+        const double d = exact_distance<Metric, kWarp>(
+            p_, pass_, place_.batch, tile_.row_at(r / 2 * 16 + r % 2 * 8 + owner / 4), at);
+        if (Tile::lane() != owner) continue;
+#pragma unroll
+        for (int s = 0; s < Sums; ++s) {
+          const double lambda = p_.parameter[place_.batch * p_.parameters + lambda_of(s)];
+          const float part = static_cast<float>(Exponential::value(d, lambda, 0.0) *
+                                                static_cast<double>(value(at, s)));
+#pragma unroll
+          for (int to = 0; to < 8; ++to)  // registers have no addresses
+            if (to == r) sums_.sums[to][s] += part;
+        }
+      }
+    }
+  }
+
+  // Columns past the end, and sums, have the value 0.
+  __device__ float value(int64_t at, int s) const {
+    if (at >= place_.column_end || first_ + s >= pass_.width) return 0.0f;
+    return static_cast<float>(
+        value_at(p_, p_.right, place_.batch, lambda_of(s), at, (first_ + s) % p_.columns));
+  }
+
+  const Problem& p_;
+  const Pass& pass_;
+  const Place& place_;
+  const int64_t first_;  // of the sums that this block takes
+  const FloatCare<Metric> care_;
+  Tile tile_;
+  FloatPair parameters_[Sums];
+  ProductSums<Sums> sums_;
+};
+
+// partial[row][s] = sum_j k_l(d_ij) values[l, j, c] with s = l C + c
+template <class Metric, int Sums>
+__global__ void __launch_bounds__(kProductThreads)
+    float_product_sum(const Problem p, const Pass pass, const FloatFacts facts) {
+  const int64_t groups = (pass.width + Sums - 1) / Sums;
+  const Place place(p, pass, blockIdx.x / groups);
+  ProductSum<Metric, Sums>(p, pass, facts, place, blockIdx.x % groups * Sums).run();
+}
+
+SEMIDEEP_MATH_END
