@@ -458,6 +458,11 @@ runner.run_dataset_experiment(X, y, "data", epochs=2, tune_hyperparams=False)
 """
 
 
+def heed_interrupts():
+    """A shell's background jobs, and so these tests among them, start with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are read from /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_sweep_that_is_killed_leaves_its_runs_and_no_process(how, tmp_path, runs_counted):
@@ -467,6 +472,7 @@ def test_a_sweep_that_is_killed_leaves_its_runs_and_no_process(how, tmp_path, ru
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_interrupts,
         env={**os.environ, "PYTHONPATH": str(Path(semideep_ext.__file__).parents[1])},
     )
     assert wait_until(lambda: file.exists() and file.read_bytes().count(b"\n") >= 3)

@@ -184,6 +184,12 @@ def test_float_gradients_agree_with_those_of_doubles(metric, d, offset, generato
         lambda_ = torch.tensor(scale, dtype=torch.float64, requires_grad=True)
         distance_weights(a, b, metric, lambda_).backward(grad.to(dtype))
         gradients.append((a.grad, b.grad, lambda_.grad))
+    (*_, by_lambda), (*_, expected_by_lambda) = gradients
+    # The gradient by lambda is a sum of both signs, of which the terms' sizes set the accuracy.
+    w = distance_weights(a, b, metric, lambda_)
+    (terms,) = torch.autograd.grad(w, lambda_, grad.double().abs())
+    assert (by_lambda - expected_by_lambda).abs() <= FLOAT.gradient * terms.abs()
+    gradients = [(by_x, by_y) for by_x, by_y, _ in gradients]
     for actual, expected in zip(*gradients, strict=True):
         assert relative_error(actual, expected) <= FLOAT.gradient
 
