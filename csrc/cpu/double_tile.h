@@ -11,9 +11,10 @@ inline bool suits_doubles(const Problem& p) {
   return kHasFma && !p.left.shift && !p.right.shift && p.features > 0 && p.right.count > 0;
 }
 
-template <class Metric>
-class DoubleTile : public PanelTile<DoubleTile<Metric>, Metric, double> {
-  using Base = PanelTile<DoubleTile<Metric>, Metric, double>;
+// kGradients: whether distances are wanted for gradients.
+template <class Metric, bool kGradients = false>
+class DoubleTile : public PanelTile<DoubleTile<Metric, kGradients>, Metric, double> {
+  using Base = PanelTile<DoubleTile<Metric, kGradients>, Metric, double>;
   friend Base;
   using Base::block_;
   using Base::layout_;
@@ -34,6 +35,11 @@ class DoubleTile : public PanelTile<DoubleTile<Metric>, Metric, double> {
     return exp(Kernel::log_value(d, parameter));
   }
   static constexpr double kSumScale = 1.0;
+  template <class Kernel>
+  static SEMIDEEP_INLINE Vec unscaled_kernel(Vec d, Vec parameter) {
+    return kernel<Kernel>(d, parameter);
+  }
+  static SEMIDEEP_INLINE Vec rounded(Vec d) { return d; }
 
   DoubleTile(const Problem& p, const Block& block, Storage& storage, double* rows)
       : Base(p, block, storage, rows) {
@@ -53,10 +59,8 @@ class DoubleTile : public PanelTile<DoubleTile<Metric>, Metric, double> {
  private:
   // Where the promise is a relative error of the kernel; beyond, it grows with lambda d.
   static constexpr double kCare = 21.0;
-  // So that equal rows are recognised under any lambda.
-  static constexpr double kLeastCare = 0.01;
-  // Sums between these lost nothing to the range of double.
-  static constexpr double kLeastSum = 1e-280, kLargestSum = 1e300;
+  // So that equal rows are recognised under any lambda. A gradient is in proportion to 1 / d, too.
+  static constexpr double kLeastCare = kGradients ? 1.0 : 0.01;
 
   // From sums to distances; rare lanes are taken again from the rows as they were given.
   template <bool Products>
@@ -76,8 +80,8 @@ class DoubleTile : public PanelTile<DoubleTile<Metric>, Metric, double> {
         doubtful[c] = lanes_above(error * care, sum);
       } else {
         distances[c] = distance(sum);
-        doubtful[c] = lanes_above(sum, Vec(kLargestSum));
-        if constexpr (Metric::rescale) doubtful[c] |= lanes_above(Vec(kLeastSum), sum);
+        doubtful[c] = lanes_above(sum, Vec(kLargestSquares));
+        if constexpr (Metric::rescale) doubtful[c] |= lanes_above(Vec(kLeastSquares), sum);
       }
     }
     if (__builtin_expect((doubtful[0] | doubtful[1]) != 0, 0))

@@ -82,35 +82,55 @@ struct FloatDoubt {
   }
 };
 
-// Whether so many distances are in doubt that doubles are faster; judged by pairs of the first batch's right
-// rows, so that a left row's result does not depend on the others. Seen from the center of y, the squared norms
-// of two rows add up to the mean of all squared distances.
+// Sums of squared differences between some of the first batch's right rows, by which to judge all pairs: a left
+// row's result then does not depend on the others. Empty where rows are subtracted anyway.
+template <class Metric>
+struct SampledPairs {
+  static constexpr int64_t kMost = 64;
+  int64_t count = 0;
+  double sums[kMost];
+  double mean = 0.0;  // and what the squared norms of two rows add up to, seen from the center of y
+
+  explicit SampledPairs(const Problem& p) {
+    const int64_t m = p.right.count;
+    if (p.features <= kDirectFeatures || m < 4) return;
+    count = m / 4 < kMost ? m / 4 : kMost;
+    with_element_type(p.dtype, [&](auto* type) {
+      using T = std::remove_cv_t<std::remove_pointer_t<decltype(type)>>;
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t at = i * m / count;
+        const int64_t other = (at + 1 + i * 40503 % (m - 1)) % m;  // any other, as good as random
+        const RowReader<double, T> x(p, p.right, 0, at), y(p, p.right, 0, other);
+        const auto of_x = Metric::Row::template describe<double>(x, p.features);
+        const auto of_y = Metric::Row::template describe<double>(y, p.features);
+        sums[i] = sum_between<Metric>(x.row, of_x, y.row, of_y, p.features);
+        mean += sums[i] / static_cast<double>(count);
+      }
+    });
+  }
+
+  // Whether so many sums are such that taking each such pair alone would be slow.
+  template <class Test>
+  bool many(Test test) const {
+    int64_t such = 0;
+    for (int64_t i = 0; i < count; ++i) such += test(sums[i]);
+    return such * 16 > count;
+  }
+};
+
+// Whether so many distances are in doubt that doubles are faster.
 template <class Metric>
 bool doubles_are_faster(const Problem& p) {
-  constexpr int64_t kPairs = 64;
-  const int64_t m = p.right.count;
-  if (p.features <= kDirectFeatures || m < 4) return false;
-  const int64_t pairs = m / 4 < kPairs ? m / 4 : kPairs;
-  double sums[kPairs], both = 0.0;
-  for (int64_t i = 0; i < pairs; ++i) {
-    const int64_t at = i * m / pairs;
-    const int64_t other = (at + 1 + i * 40503 % (m - 1)) % m;  // any other row, as good as random
-    const RowReader<double, float> x(p, p.right, 0, at), y(p, p.right, 0, other);
-    const auto of_x = Metric::Row::template describe<double>(x, p.features);
-    const auto of_y = Metric::Row::template describe<double>(y, p.features);
-    sums[i] = sum_between<Metric>(x.row, of_x, y.row, of_y, p.features);
-    both += sums[i] / static_cast<double>(pairs);
-  }
+  const SampledPairs<Metric> pairs(p);
   const FloatDoubt<Metric> doubt(p, 0, 1.0 / static_cast<double>(p.features));
-  int64_t doubtful = 0;
-  for (int64_t i = 0; i < pairs; ++i) {
-    const double d = Metric::distance(sums[i], 1.0, 1.0, 1.0);
+  return pairs.many([&](double sum) {
+    const double d = Metric::distance(sum, 1.0, 1.0, 1.0);
     const double bits = doubt.largest_bits * d;
-    const double error = doubt.by_norms * both + doubt.by_product * 0.5 * ::fabs(both - sums[i]);
-    doubtful += d < doubt.beyond_care &&
-                error * (bits > doubt.least_care ? bits : doubt.least_care) > sums[i];
-  }
-  return doubtful * 16 > pairs;
+    const double error =
+        doubt.by_norms * pairs.mean + doubt.by_product * 0.5 * ::fabs(pairs.mean - sum);
+    return d < doubt.beyond_care &&
+           error * (bits > doubt.least_care ? bits : doubt.least_care) > sum;
+  });
 }
 
 SEMIDEEP_MATH_END

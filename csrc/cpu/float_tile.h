@@ -23,15 +23,14 @@ constexpr float kReachBits = 1e4f;  // exp(-lambda d) is 0 from here on
 constexpr double kUnscale = 1.0 / static_cast<double>(uint64_t{1} << (kKernelExponent / 2)) /
                             static_cast<double>(uint64_t{1} << (kKernelExponent / 2));
 
-template <class Metric>
-class FloatTile : public PanelTile<FloatTile<Metric>, Metric, float> {
-  using Base = PanelTile<FloatTile<Metric>, Metric, float>;
+// kGradients: whether distances are wanted for gradients.
+template <class Metric, bool kGradients = false>
+class FloatTile : public PanelTile<FloatTile<Metric, kGradients>, Metric, float> {
+  using Base = PanelTile<FloatTile<Metric, kGradients>, Metric, float>;
   friend Base;
   using Base::block_;
   using Base::layout_;
-  using Base::left_;
   using Base::p_;
-  using Base::right_;
   using Base::storage_;
 
  public:
@@ -49,6 +48,11 @@ class FloatTile : public PanelTile<FloatTile<Metric>, Metric, float> {
     return scaled_exp2(Kernel::log_value(d, parameter));
   }
   static constexpr double kSumScale = kUnscale;
+  template <class Kernel>
+  static SEMIDEEP_INLINE FloatVec unscaled_kernel(FloatPair d, FloatPair parameter) {
+    return unscaled(kernel<Kernel>(d, parameter));
+  }
+  static SEMIDEEP_INLINE FloatVec rounded(FloatPair d) { return d.hi + d.lo; }
 
   FloatTile(const Problem& p, const Block& block, Storage& storage, float* rows)
       : Base(p, block, storage, rows),
@@ -60,21 +64,13 @@ class FloatTile : public PanelTile<FloatTile<Metric>, Metric, float> {
     const float rounded = 66.0f / doubt_.largest_bits;
     const float bits = kDirectCareBits * 0.5f / static_cast<float>(Metric::power);
     care_ = (Metric::Row::has_info && rounded < bits ? rounded : bits) / doubt_.largest_bits;
-    near_ = Metric::Row::has_info && p.task == Task::gradient ? 5e-4f : -1.0f;
-  }
-
-  const float* left_row(int64_t at) const { return left_.template raw<float>(at); }
-  const float* right_row(int64_t at) const { return right_.template raw<float>(at); }
-  double left_stat(int64_t row) const { return left_.info(block_.row_begin + row).stat; }
-  FloatVec right_stats(const float* panel, int c) const {
-    if constexpr (Metric::Row::has_info) {
-      return FloatVec::load(panel + layout_.stats + c * kFloatLanes);
-    } else {
-      return FloatVec(0.0f);
-    }
   }
 
  private:
+  // Below this distance, gradients want more digits of it than prepared rows have as floats.
+  static constexpr bool kMendsNear = kGradients && Metric::Row::has_info;
+  static constexpr float kNear = 5e-4f;
+
   static SEMIDEEP_INLINE FloatPair distance(FloatPair sum, int64_t features) {
     return Metric::distance(sum, FloatPair(1.0), FloatPair(1.0),
                             FloatPair(static_cast<double>(features)));
@@ -102,8 +98,7 @@ class FloatTile : public PanelTile<FloatTile<Metric>, Metric, float> {
       } else {
         distances[c] = distance({at_most(reach_, sums[c]), FloatVec(-0.0f)}, p_.features);
         doubtful[c] = lanes_above(distances[c].hi, FloatVec(care_));
-        if constexpr (Metric::Row::has_info)
-          doubtful[c] |= lanes_above(FloatVec(near_), distances[c].hi);
+        if constexpr (kMendsNear) doubtful[c] |= lanes_above(FloatVec(kNear), distances[c].hi);
       }
     }
     if (__builtin_expect((doubtful[0] | doubtful[1]) != 0, 0))
@@ -121,9 +116,10 @@ class FloatTile : public PanelTile<FloatTile<Metric>, Metric, float> {
     if (!layout_.products) {
       const FloatPair again = distance(squares_in_double(row, panel, c), p_.features);
       const FloatVec d = distances.hi;
-      distances =
-          select(d > FloatVec(care_), select(FloatVec(doubt_.beyond_care) > d, again, distances),
-                 select(FloatVec(near_) > d, again, distances));
+      const FloatPair close =
+          kMendsNear ? select(FloatVec(kNear) > d, again, distances) : distances;
+      distances = select(d > FloatVec(care_),
+                         select(FloatVec(doubt_.beyond_care) > d, again, distances), close);
       doubtful &= lanes_above(distances.hi, FloatVec(INFINITY));  // NaN
     }
     float hi[kFloatLanes], lo[kFloatLanes];
@@ -159,10 +155,8 @@ class FloatTile : public PanelTile<FloatTile<Metric>, Metric, float> {
   }
 
   const FloatDoubt<Metric> doubt_;
-  float
-      care_;  // of differences: beyond this distance, and up to the doubt's, they are taken in double
-  float
-      near_;  // below it, gradients want more digits of a distance than prepared rows have as floats
+  // Of differences: beyond this distance, and up to the doubt's, they are taken in double.
+  float care_;
   float reach_;  // of sums: beyond it no kernel differs from 0
 };
 

@@ -2,8 +2,8 @@
 // standard-library template may be used here or in what this file includes: the linker could pick the copy
 // compiled for a newer instruction set for code that must run on an older machine.
 #include "cpu/count_sum_task.h"
-#include "cpu/float_gradient_task.h"
 #include "cpu/log_sum_task.h"
+#include "cpu/panel_gradient_task.h"
 #include "cpu/panel_sum_task.h"
 #include "cpu/sum_task.h"
 
@@ -90,12 +90,20 @@ BlockKernel panel_kernel(const Problem& p) {
     });
   };
   kernel.pack = [](const Problem& p, const Block& span, int64_t begin, int64_t end, void* packed) {
-    pack_panels<Metric>(p, span, begin, end, static_cast<E*>(packed));
+    pack_panels<Metric>(p, span, begin, end, T::kTranslates, static_cast<E*>(packed));
   };
   kernel.enter = [](const Problem& p, const Block& block, void* workspace) {
     T::enter(p, block, *static_cast<typename T::Workspace*>(workspace));
   };
   return kernel;
+}
+
+template <class Metric, class Kernel, class Tile>
+BlockKernel panel_gradient(const Problem& p) {
+  using E = typename Tile::Element;
+  if (products_suit_gradients<Metric>(p))
+    return panel_kernel<PanelGradientTask<Metric, Kernel, Tile, true>, Metric, E>(p);
+  return panel_kernel<PanelGradientTask<Metric, Kernel, Tile, false>, Metric, E>(p);
 }
 
 // Tasks on words, whose right rows are coded beforehand.
@@ -175,8 +183,12 @@ bool find_task(const Problem& p, [[maybe_unused]] bool has_vpopcnt, BlockKernel*
       *found = panel_kernel<PanelSumTask<DoubleTile<Metric>, Kernel>, Metric, double>(p);
       return true;
     }
-    if (p.task == Task::gradient && FloatGradientTask<Metric, Kernel>::suits(p)) {
-      *found = panel_kernel<FloatGradientTask<Metric, Kernel>, Metric, float>(p);
+    if (p.task == Task::gradient && suits_float_gradients(p) && !doubles_are_faster<Metric>(p)) {
+      *found = panel_gradient<Metric, Kernel, FloatTile<Metric, true>>(p);
+      return true;
+    }
+    if (p.task == Task::gradient && suits_double_gradients(p)) {
+      *found = panel_gradient<Metric, Kernel, DoubleTile<Metric, true>>(p);
       return true;
     }
   }

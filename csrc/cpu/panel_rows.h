@@ -43,6 +43,7 @@ struct Norm<float> {
     __builtin_memcpy(&hi, &bits, sizeof bits);
     lo = static_cast<float>(squares - hi);
   }
+  float main() const { return hi; }
   void store(float* to) const {
     to[0] = hi;
     to[kColumnsOf<float>] = lo;
@@ -56,7 +57,9 @@ struct Norm<double> {
   double all;
 
   Norm() = default;
-  explicit Norm(double squares) : all(squares > 1e-280 && squares < 1e300 ? squares : NAN) {}
+  explicit Norm(double squares)
+      : all(squares > kLeastSquares && squares < kLargestSquares ? squares : NAN) {}
+  double main() const { return all; }
   void store(double* to) const { *to = all; }
 };
 
@@ -64,15 +67,23 @@ inline int64_t panels_of(int64_t columns, int64_t panel_columns = kPanelColumns)
   return (columns + panel_columns - 1) / panel_columns;
 }
 
-inline int64_t padded_features(int64_t features) {
-  return (features + kFloatLanes - 1) / kFloatLanes * kFloatLanes;
+template <class E>
+int64_t padded_features(int64_t features) {
+  return (features + kLanesOf<E> - 1) / kLanesOf<E> * kLanesOf<E>;
+}
+// Plain rows are worked on in pieces of two vectors of features; the last may be one vector.
+template <class E>
+constexpr int64_t kPieceFeatures = 2 * kLanesOf<E>;
+template <class E>
+int64_t piece_width(int64_t features, int64_t begin) {
+  return features - begin > kLanesOf<E> ? 2 * kLanesOf<E> : kLanesOf<E>;
 }
 
 // Where things stand in a packed panel of columns, in elements.
 template <class E>
 struct PanelLayout {
   bool products;
-  // norms; rests: what the features lack; plain: [column][padded feature]
+  // norms; rests: what the features lack; plain: rows whose features stand together (PanelRows::copy)
   int64_t norms, rests, stats, values, plain, panel;
 
   // prepared: whether the metric makes other rows of those given
@@ -85,7 +96,7 @@ struct PanelLayout {
     stats = rests + (lacking ? p.features * columns : 0);
     values = stats + (prepared ? columns : 0);
     plain = values + p.parameters * p.columns * columns;
-    panel = plain + (p.task == Task::gradient ? padded_features(p.features) * columns : 0);
+    panel = plain + (p.task == Task::gradient ? padded_features<E>(p.features) * columns : 0);
   }
 };
 
@@ -153,22 +164,17 @@ class PanelRows {
     return sum;
   }
 
-  // The row as elements to be subtracted, with zeros behind it. Prepared rows are translated first: floats of rows
-  // that lie close together then keep their differences. Those of other rows are exact.
-  void copy(int64_t at, E* to, const E* center) const {
-    const int64_t d = p_.features;
-    if constexpr (Metric::Row::has_info) {
-      E rests[kFloatLanes];
-      for (int64_t k = 0; k < d; k += kFloatLanes)
-        load(at, info(at), k, k + kFloatLanes < d ? k + kFloatLanes : d, center, to + k, rests);
-    } else {
-      with_element_type(p_.dtype, [&](auto* type) {
-        using T = std::remove_cv_t<std::remove_pointer_t<decltype(type)>>;
-        const T* row = raw<T>(at);
-        for (int64_t k = 0; k < d; ++k) to[k] = static_cast<E>(row[k]);
-      });
+  // Writes features as elements, translated if there is a center, with zeros behind them: row `lane` of
+  // [piece][row of `rows`][feature of piece].
+  void copy(int64_t at, const E* center, int64_t lane, int64_t rows, E* to) const {
+    E rests[kPieceFeatures<E>];
+    for (int64_t k = 0; k < p_.features; k += kPieceFeatures<E>) {
+      const int64_t width = piece_width<E>(p_.features, k);
+      const int64_t end = k + width < p_.features ? k + width : p_.features;
+      E* piece = to + k * rows + lane * width;
+      load(at, info(at), k, end, center, piece, rests);
+      for (int64_t i = end - k; i < width; ++i) piece[i] = E(0);
     }
-    for (int64_t k = d; k < padded_features(d); ++k) to[k] = E(0);
   }
 
  private:
@@ -237,9 +243,10 @@ SEMIDEEP_INLINE void transpose(const E* from, int64_t rows, int64_t features, E*
     for (int64_t k = 0; k < features; ++k) to[k * stride + row] = from[row * kChunkFeatures + k];
 }
 
-// Packs panels [begin, end) of the columns of a span.
+// Packs panels [begin, end) of the columns of a span. translates: whether plain rows are translated, too.
 template <class Metric, class E>
-void pack_panels(const Problem& p, const Block& span, int64_t begin, int64_t end, E* packed) {
+void pack_panels(const Problem& p, const Block& span, int64_t begin, int64_t end, bool translates,
+                 E* packed) {
   constexpr int64_t kColumns = kColumnsOf<E>;
   const PanelLayout<E> at(p, Metric::Row::has_info);
   const PanelRows<Metric, E> rows(p, p.right, span.batch, span.right_info);
@@ -271,7 +278,7 @@ void pack_panels(const Problem& p, const Block& span, int64_t begin, int64_t end
       if constexpr (Metric::Row::has_info)
         to[at.stats + lane] = static_cast<E>(rows.info(column(lane)).stat);
       if (at.panel > at.plain)
-        rows.copy(column(lane), to + at.plain + lane * padded_features(p.features), middle);
+        rows.copy(column(lane), translates ? middle : nullptr, lane, kColumns, to + at.plain);
       for (int64_t l = 0; l < p.parameters; ++l)
         for (int64_t c = 0; c < p.columns; ++c)
           to[at.values + (l * p.columns + c) * kColumns + lane] =

@@ -25,6 +25,7 @@ struct PanelSumTask {
   using Distances = typename Tile::Distances;
   using Parameter = typename Tile::Parameter;
 
+  static constexpr bool kTranslates = false;  // plain rows, of which a sum has none
   // Kernels are added up in E for this many panels, then in double.
   static constexpr int64_t kFlushPanels = 16;
 

@@ -119,6 +119,34 @@ class PanelTile {
   const E* panel(int64_t i) const { return packed_ + i * layout_.panel; }
   int64_t panels() const { return panels_of(block_.column_end - block_.column_begin, kColumns); }
 
+  RowInfo<double> left_info(int64_t at) const { return left_.info(at); }
+  RowInfo<double> right_info(int64_t column) const { return right_.info(column); }
+  Lanes right_stats(const E* panel, int c) const {
+    if constexpr (Metric::Row::has_info) {
+      return Lanes::load(panel + layout_.stats + c * kLanesOf<E>);
+    } else {
+      return Lanes(E(0));
+    }
+  }
+
+  // The squared norms of a row and of a vector of columns, together.
+  Lanes squared_norms(int64_t row, const E* panel, int c) const {
+    return Lanes(storage_.norms[row].main()) + Lanes::load(panel + layout_.norms + c * kLanesOf<E>);
+  }
+
+  // to += weight (x - y), in double, of prepared rows.
+  void add_difference(int64_t at, int64_t column, double weight, double* to) const {
+    with_element_type(p_.dtype, [&](auto* type) {
+      using T = std::remove_cv_t<std::remove_pointer_t<decltype(type)>>;
+      const T* x = left_.template raw<T>(at);
+      const T* y = right_.template raw<T>(column);
+      const RowInfo<double> of_x = left_.info(at), of_y = right_.info(column);
+      for (int64_t k = 0; k < p_.features; ++k)
+        to[k] += weight * (Metric::Row::prepare(static_cast<double>(x[k]), of_x) -
+                           Metric::Row::prepare(static_cast<double>(y[k]), of_y));
+    });
+  }
+
   // In double, from the rows as they were given.
   double exact_distance(int64_t at, int64_t column) const {
     double d = 0.0;

@@ -13,6 +13,7 @@
 
 #include "core/kernels.h"
 #include "core/problem.h"
+#include "core/rescale.h"
 #include "cpu/backend.h"
 #include "cpu/vec.h"
 
@@ -61,24 +62,6 @@ struct RowReader {
     }
   }
 };
-
-// sqrt(sum (x - y)^2) with differences scaled by the largest, for sums outside the range of double.
-template <class S, class Reader>
-inline S rescaled_euclidean(const Reader& x, const Reader& y, int64_t features) {
-  double largest = 0.0;
-  for (int64_t k = 0; k < features; ++k) {
-    const double magnitude = ::fabs(primal(x(k) - y(k)));
-    if (magnitude != magnitude) return S(magnitude);
-    largest = magnitude > largest ? magnitude : largest;
-  }
-  if (largest == 0.0 || largest > 1.7976931348623157e308) return S(largest);
-  S sum(0.0);
-  for (int64_t k = 0; k < features; ++k) {
-    const S ratio = (x(k) - y(k)) / S(largest);
-    sum = fma(ratio, ratio, sum);
-  }
-  return S(largest) * sqrt(sum);
-}
 
 template <class V, class Metric>
 class Tile {
@@ -283,9 +266,8 @@ class Tile {
   void rescale(int64_t row, int64_t v, V sum, V& d) {
     for (int lane = 0; lane < kLanes; ++lane) {
       const double squared = primal(get_lane(sum, lane));
-      // Inside this range the sum of squares lost nothing that matters to a relative 1e-15. Below it,
-      // rows are equal unless they hold tiny values.
-      if ((squared >= 1e-280 || !tiny_) && squared <= 1e300) continue;
+      // Below the least, rows are equal unless they hold tiny values.
+      if ((squared >= kLeastSquares || !tiny_) && squared <= kLargestSquares) continue;
       using Reader = RowReader<S, double>;
       const Reader x(problem_, problem_.left, block_.batch, block_.row_begin + row);
       const Reader y(problem_, problem_.right, block_.batch, column(v, lane));

@@ -119,6 +119,8 @@ std::vector<Case> cases_of(int metric) {
     cases.push_back({metric, Task::sum, DType::float32, 128, reals});
     cases.push_back({metric, Task::sum, DType::float64, 30, reals});
     cases.push_back({metric, Task::gradient, DType::float32, 30, reals});
+    cases.push_back({metric, Task::gradient, DType::float32, 128, reals});
+    cases.push_back({metric, Task::gradient, DType::float64, 30, reals});
   } else {
     cases.push_back({metric, Task::sum, DType::float32, 64, categories});
     cases.push_back({metric, Task::sum, DType::float64, 64, categories});
