@@ -13,37 +13,8 @@ constexpr bool kHasFma = true;
 constexpr bool kHasFma = false;
 #endif
 
-constexpr int kFloatLanes = 2 * kLanes;
-
-struct FloatVec {
-  typedef float Native __attribute__((vector_size(kLanes * sizeof(double))));
-  typedef int32_t Bits __attribute__((vector_size(kLanes * sizeof(double))));
-  Native v;
-
-  FloatVec() = default;
-  SEMIDEEP_INLINE FloatVec(float constant) : v(constant - Native{}) {}  // NOLINT: implicit
-  SEMIDEEP_INLINE FloatVec(Native native) : v(native) {}                // NOLINT: implicit
-  static SEMIDEEP_INLINE FloatVec load(const float* from) {
-    Native native;
-    __builtin_memcpy(&native, from, sizeof native);
-    return native;
-  }
-  SEMIDEEP_INLINE void store(float* to) const { __builtin_memcpy(to, &v, sizeof v); }
-};
-
-SEMIDEEP_INLINE FloatVec operator+(FloatVec a, FloatVec b) { return a.v + b.v; }
-SEMIDEEP_INLINE FloatVec operator-(FloatVec a, FloatVec b) { return a.v - b.v; }
-SEMIDEEP_INLINE FloatVec operator-(FloatVec a) { return -a.v; }
-SEMIDEEP_INLINE FloatVec operator*(FloatVec a, FloatVec b) { return a.v * b.v; }
-SEMIDEEP_INLINE FloatVec::Bits operator>(FloatVec a, FloatVec b) { return a.v > b.v; }
-SEMIDEEP_INLINE FloatVec::Bits operator==(FloatVec a, FloatVec b) { return a.v == b.v; }
-SEMIDEEP_INLINE FloatVec select(FloatVec::Bits mask, FloatVec a, FloatVec b) {
-  return mask ? a.v : b.v;
-}
-
-SEMIDEEP_INLINE FloatVec abs(FloatVec a) {
-  return FloatVec((FloatVec::Native)((FloatVec::Bits)a.v & 0x7fffffff));
-}
+using FloatVec = VecOf<float>;
+constexpr int kFloatLanes = kLanesOf<float>;
 
 // a b + c rounded once; where that would take a library call, nothing that needs it is compiled in.
 SEMIDEEP_INLINE FloatVec fma(FloatVec a, FloatVec b, FloatVec c) {

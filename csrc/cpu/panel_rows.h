@@ -14,11 +14,6 @@ constexpr int64_t kSliceFeatures = 128;          // of one panel: 16 KiB, half o
 constexpr int64_t kFloatRows = 16 * kGroupRows;  // of a block
 constexpr int64_t kBlockFloats = int64_t{1} << 18;
 
-// The vector of elements E.
-template <class E>
-using VecOf = std::conditional_t<sizeof(E) == sizeof(float), FloatVec, Vec>;
-template <class E>
-constexpr int kLanesOf = sizeof(VecOf<E>) / sizeof(E);
 template <class E>
 constexpr int64_t kColumnsOf = 2 * kLanesOf<E>;
 constexpr int64_t kPanelColumns = kColumnsOf<float>;

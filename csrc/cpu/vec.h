@@ -18,41 +18,67 @@
 SEMIDEEP_MATH_BEGIN
 
 #if defined(__AVX512F__)
-constexpr int kLanes = 8;
+constexpr int kVectorBytes = 64;
 #elif defined(__AVX2__)
-constexpr int kLanes = 4;
+constexpr int kVectorBytes = 32;
 #else
-constexpr int kLanes = 2;
+constexpr int kVectorBytes = 16;
 #endif
+template <class E>
+constexpr int kLanesOf = kVectorBytes / sizeof(E);
 
-struct Vec {
-  typedef double Native __attribute__((vector_size(kLanes * sizeof(double))));
-  typedef int64_t Bits __attribute__((vector_size(kLanes * sizeof(double))));
+// GCC cannot overload on vectors of a template's parameter.
+template <class E>
+struct NativeOf;
+template <>
+struct NativeOf<double> {
+  typedef double Native __attribute__((vector_size(kVectorBytes)));
+  typedef int64_t Bits __attribute__((vector_size(kVectorBytes)));
+  static constexpr int64_t kSign = INT64_MIN;
+};
+template <>
+struct NativeOf<float> {
+  typedef float Native __attribute__((vector_size(kVectorBytes)));
+  typedef int32_t Bits __attribute__((vector_size(kVectorBytes)));
+  static constexpr int32_t kSign = INT32_MIN;
+};
+
+// E: double, or float (float_vec.h).
+template <class E>
+struct VecOf {
+  using Native = typename NativeOf<E>::Native;
+  using Bits = typename NativeOf<E>::Bits;
   Native v;
 
-  Vec() = default;
-  SEMIDEEP_INLINE Vec(double constant) : v(constant - Native{}) {}  // NOLINT: implicit
-  SEMIDEEP_INLINE Vec(Native native) : v(native) {}                 // NOLINT: implicit
-  static SEMIDEEP_INLINE Vec load(const double* from) {
+  VecOf() = default;
+  SEMIDEEP_INLINE VecOf(E constant) : v(constant - Native{}) {}  // NOLINT: implicit
+  SEMIDEEP_INLINE VecOf(Native native) : v(native) {}            // NOLINT: implicit
+  static SEMIDEEP_INLINE VecOf load(const E* from) {
     Native native;
     __builtin_memcpy(&native, from, sizeof native);
     return native;
   }
-  SEMIDEEP_INLINE void store(double* to) const { __builtin_memcpy(to, &v, sizeof v); }
+  SEMIDEEP_INLINE void store(E* to) const { __builtin_memcpy(to, &v, sizeof v); }
+
+  friend SEMIDEEP_INLINE VecOf operator+(VecOf a, VecOf b) { return a.v + b.v; }
+  friend SEMIDEEP_INLINE VecOf operator-(VecOf a, VecOf b) { return a.v - b.v; }
+  friend SEMIDEEP_INLINE VecOf operator-(VecOf a) { return -a.v; }
+  friend SEMIDEEP_INLINE VecOf operator*(VecOf a, VecOf b) { return a.v * b.v; }
+  friend SEMIDEEP_INLINE Bits operator>(VecOf a, VecOf b) { return a.v > b.v; }
+  friend SEMIDEEP_INLINE Bits operator==(VecOf a, VecOf b) { return a.v == b.v; }
+  friend SEMIDEEP_INLINE Bits operator!=(VecOf a, VecOf b) { return a.v != b.v; }
+  friend SEMIDEEP_INLINE VecOf select(Bits mask, VecOf a, VecOf b) { return mask ? a.v : b.v; }
+  friend SEMIDEEP_INLINE VecOf abs(VecOf a) {
+    return VecOf((Native)((Bits)a.v & ~NativeOf<E>::kSign));
+  }
 };
 
-SEMIDEEP_INLINE Vec operator+(Vec a, Vec b) { return a.v + b.v; }
-SEMIDEEP_INLINE Vec operator-(Vec a, Vec b) { return a.v - b.v; }
-SEMIDEEP_INLINE Vec operator-(Vec a) { return -a.v; }
-SEMIDEEP_INLINE Vec operator*(Vec a, Vec b) { return a.v * b.v; }
+using Vec = VecOf<double>;
+constexpr int kLanes = kLanesOf<double>;
+
 SEMIDEEP_INLINE Vec operator/(Vec a, Vec b) { return a.v / b.v; }
-SEMIDEEP_INLINE Vec::Bits operator>(Vec a, Vec b) { return a.v > b.v; }
-SEMIDEEP_INLINE Vec::Bits operator==(Vec a, Vec b) { return a.v == b.v; }
-SEMIDEEP_INLINE Vec::Bits operator!=(Vec a, Vec b) { return a.v != b.v; }
-SEMIDEEP_INLINE Vec select(Vec::Bits mask, Vec a, Vec b) { return mask ? a.v : b.v; }
 SEMIDEEP_INLINE Vec max(Vec a, Vec b) { return select(a > b, a, b); }
 SEMIDEEP_INLINE Vec primal(Vec a) { return a; }
-SEMIDEEP_INLINE Vec abs(Vec a) { return Vec((Vec::Native)((Vec::Bits)a.v & INT64_MAX)); }
 // The larger and the smaller of a bound and a value; a NaN value stays NaN.
 SEMIDEEP_INLINE Vec at_least(double bound, Vec a) {
 #if defined(__AVX512F__)
