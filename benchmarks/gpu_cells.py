@@ -12,7 +12,7 @@ import bench
 import ceilings
 import torch
 
-from semideep_ext.bench import TURNS, _fastest_way
+from semideep_ext.bench import TURNS, fastest_way
 from semideep_ext.cells import Cell, draw
 from semideep_ext.contestants import CONTESTANTS, CUDA_CONTESTANTS, OURS
 
@@ -97,7 +97,7 @@ def compile_peers(device: str, quick: bool) -> dict[str, str]:
         cell = smaller(cell) if quick else cell
         try:
             rows = draw(cell)
-            _fastest_way(CUDA_CONTESTANTS["torch.compile"], cell, 1, *rows, math.inf)
+            fastest_way(CUDA_CONTESTANTS["torch.compile"], cell, 1, *rows, math.inf)
         except Exception as reason:  # the benchmark will meet it again, and say so
             skipped[bench.name(cell)] = str(reason).partition("\n")[0]
     return skipped

@@ -119,7 +119,7 @@ def tests(options: Options, save: Save) -> list[str]:
     """
     found: dict[str, Any] = {"passed": 0, "others passed": 0, "skipped": 0}
     found |= {"failed": {}, "missing": {}, "files": {}}
-    files = sorted((ROOT / "tests").glob("test_*.py"))
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
     if options.quick:
         files = [file for file in files if file.stem == "test_reference"]
     folder = options.folder / "tests"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
+import runpy
 import subprocess
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+# By its path: the package cannot be imported before it is built.
+cpu_name = runpy.run_path(str(HERE.parent / "semideep_ext" / "_machine.py"))["cpu_name"]
 
 
 def commit() -> str:
@@ -21,16 +23,6 @@ def commit() -> str:
     except OSError:
         found = ""
     return found or os.environ.get("SEMIDEEP_COMMIT") or "unknown"
-
-
-def cpu_name() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-        return next(
-            line.split(":")[1].strip() for line in text.splitlines() if "model name" in line
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def results_path(suffix: str = "", device: str | None = None) -> Path:

@@ -6,24 +6,26 @@ import inspect
 from typing import Any
 
 import numpy as np
-from sklearn import get_config
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn import config_context, get_config
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
-_SEARCHES = (GridSearchCV, RandomizedSearchCV)
+_Search = GridSearchCV.__mro__[1]  # the base of all searches, which has no public name
 
 
 def fit_weighted(estimator: Any, X: Any, y: Any, weights: np.ndarray) -> Any:
     """Fit an estimator with one weight per row, and return it.
 
-    Of a pipeline, the last step gets the weights; of a search, the estimator that is searched.
+    Of a pipeline, the last step gets the weights; of a search, the estimator that is searched, in
+    fits and not in scores. Metadata routing changes nothing about this, unless a request for
+    sample_weight was set to True in the estimator: then all of its requests are followed.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted in place; under metadata routing its unset requests for sample_weight are set too,
-        so pass a clone.
+        Fitted in place.
     X, y : what the estimator takes
     weights : ndarray, shape (N,)
 
@@ -39,22 +41,38 @@ def fit_weighted(estimator: Any, X: Any, y: Any, weights: np.ndarray) -> Any:
     >>> model.coef_.round(6)
     array([1.])
     """
-    parameter = _weight_parameter(estimator)
+    parameter, taker = _weight_parameter(estimator)
     if get_config()["enable_metadata_routing"]:
-        _request_weights(estimator)
-        parameter = "sample_weight"  # routing passes it on by this name
-    return estimator.fit(X, y, **{parameter: weights})
+        if _refuses(taker):
+            raise ValueError(
+                f"{type(taker).__name__} has set_fit_request(sample_weight=False), but the "
+                "weights are for it: leave the request open, or set it to True"
+            )
+        if _requests(estimator):
+            return estimator.fit(X, y, sample_weight=weights)
+    try:
+        with config_context(enable_metadata_routing=False):
+            return estimator.fit(X, y, **{parameter: weights})
+    except ValueError as error:
+        if "enable_metadata_routing=True" not in str(error):
+            raise
+        raise ValueError(
+            f"{type(estimator).__name__} passes sample_weight on only where it was requested: call "
+            "sklearn.set_config(enable_metadata_routing=True), and "
+            "set_fit_request(sample_weight=True) on the estimators that it holds"
+        ) from error
 
 
-def _weight_parameter(estimator: Any) -> str:
-    """Name the argument of fit that takes the weights, without metadata routing."""
+def _weight_parameter(estimator: Any) -> tuple[str, Any]:
+    """Name the argument of fit that takes the weights, and what it hands them to."""
     if isinstance(estimator, Pipeline):
         name, last = estimator.steps[-1]
-        return f"{name}__{_weight_parameter(last)}"
-    if isinstance(estimator, _SEARCHES):
+        parameter, taker = _weight_parameter(last)
+        return f"{name}__{parameter}", taker
+    if isinstance(estimator, _Search):
         return _weight_parameter(estimator.estimator)
     if has_fit_parameter(estimator, "sample_weight") or _passes_on(estimator):
-        return "sample_weight"
+        return "sample_weight", estimator
     name = type(estimator).__name__
     change = "use an estimator whose fit has that argument"
     if any(c.__module__.startswith("skorch.") for c in type(estimator).__mro__):
@@ -70,32 +88,18 @@ def _passes_on(estimator: Any) -> bool:
     return any(argument.kind is argument.VAR_KEYWORD for argument in arguments)
 
 
-def _request_weights(estimator: Any) -> None:
-    """Set requests that the user left open as things are without routing."""
-    if isinstance(estimator, Pipeline):
-        *transformers, (_, last) = estimator.steps
-        for _, transformer in transformers:
-            _set_if_open(transformer, "fit", False)
-        _request_weights(last)
-    elif isinstance(estimator, _SEARCHES):
-        _request_weights(estimator.estimator)
-        _set_if_open(estimator.estimator, "score", False)
-    elif _set_if_open(estimator, "fit", True) is False:
-        raise ValueError(
-            f"{type(estimator).__name__} has set_fit_request(sample_weight=False), but the "
-            "weights are for it: leave the request open, or set it to True"
-        )
+def _requests(estimator: Any) -> bool:
+    """Tell whether the estimator, or anything in it, was told to ask for sample_weight."""
+    try:
+        return bool(get_routing_for_object(estimator).consumes("fit", {"sample_weight"}))
+    except NotImplementedError:  # an estimator that knows no routing
+        return False
 
 
-def _set_if_open(estimator: Any, method: str, value: bool) -> Any:
-    """Give the request for sample_weight that stands in the end."""
-    setter = getattr(estimator, f"set_{method}_request", None)
-    if setter is None or isinstance(estimator, Pipeline):
-        return None
-    requests = getattr(estimator.get_metadata_routing(), method).requests
-    if "sample_weight" not in requests:
-        return None
-    if requests["sample_weight"] is None:
-        setter(sample_weight=value)
-        return value
-    return requests["sample_weight"]
+def _refuses(estimator: Any) -> bool:
+    try:
+        routing = get_routing_for_object(estimator)
+    except NotImplementedError:
+        return False
+    fit = getattr(routing, "fit", None)  # of a router, which holds others, there is none
+    return fit is not None and fit.requests.get("sample_weight") is False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def progress_bar(description: str, total: int, shown: bool) -> Any:
+def progress_bar(description: str, total: int, shown: bool, done: int = 0, unit: str = "it") -> Any:
     """Make a bar to call `update` on, as a context; without `shown` it draws nothing.
 
     Parameters
@@ -14,6 +14,10 @@ def progress_bar(description: str, total: int, shown: bool) -> Any:
     total : int
         Number of steps.
     shown : bool
+    done : int, default 0
+        Steps that were done before.
+    unit : str, default "it"
+        What a step is called.
 
     Raises
     ------
@@ -28,7 +32,7 @@ def progress_bar(description: str, total: int, shown: bool) -> Any:
         raise ImportError(
             "the progress bar needs tqdm: pip install 'semideep_ext[train]', or verbose=False"
         ) from error
-    return tqdm(desc=description, total=total)
+    return tqdm(desc=description, total=total, initial=done, unit=unit)
 
 
 class _NoBar:

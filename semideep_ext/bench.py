@@ -103,7 +103,7 @@ def compete(
         error = _error_against_reference(cell, x, y)
         for name, contestant in contestants.items():
             try:
-                way, call = _fastest_way(contestant, cell, threads, x, y, longest_call)
+                way, call = fastest_way(contestant, cell, threads, x, y, longest_call)
                 outcome, out = _full_calls(call, x, y, cell.is_small)
                 outcomes[name] = {**outcome, "error": error(out), "way": way}
                 calls[name] = call
@@ -118,9 +118,10 @@ def compete(
     return outcomes
 
 
-def _fastest_way(
+def fastest_way(
     contestant: Contestant, cell: Cell, threads: int, x: Tensor, y: Tensor, longest_call: float
 ) -> tuple[str, Call]:
+    """Try every way on a few rows of x; name the fastest."""
     ways = contestant.ways(cell, threads)
     trial_pairs = contestant.trial_pairs * (CUDA_TRIAL if x.is_cuda else 1)
     part = x[: max(16, trial_pairs // cell.m)]

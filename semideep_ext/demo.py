@@ -83,10 +83,11 @@ def run_demo(
     notes: dict[str, str] = {}
     for seed in range(seeds):
         train, test, labels, held_back = _split(X, y, seed)
-        weights = {
-            name: _weights(train, test, *how, notes.setdefault, name)
-            for name, how in METHODS.items()
-        }
+        weights = {}
+        for name, how in METHODS.items():
+            weights[name], warned = _weights(train, test, *how)
+            if warned:
+                notes.setdefault(name, warned)
         if seed == 0:
             plot_weights(weights, names[labels]).savefig(folder / "weights.png", dpi=120)
         for name in results:
@@ -132,16 +133,14 @@ def _split(X: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
 
 
 def _weights(
-    train: np.ndarray, test: np.ndarray, metric: str, kernel: str, note: Any, name: str
-) -> np.ndarray:
-    """Mean-1 weights; the first warning about them is kept as the method's footnote."""
+    train: np.ndarray, test: np.ndarray, metric: str, kernel: str
+) -> tuple[np.ndarray, str | None]:
+    """Mean-1 weights, and the last warning about them."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         w: np.ndarray = distance_weights(train, test, metric, kernel=kernel)
         warn_if_degenerate(w, metric, kernel)
-    if caught:
-        note(name, str(caught[-1].message))
-    return w / w.mean()
+    return w / w.mean(), str(caught[-1].message) if caught else None
 
 
 def _run(

@@ -9,183 +9,29 @@ and the rows of X_unlabeled.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassifierMixin,
-    MetaEstimatorMixin,
-    RegressorMixin,
-    clone,
-)
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils import Tags, _safe_indexing, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from semideep_ext._fit_weighted import fit_weighted
-from semideep_ext._inputs import check_columns, column_names
-from semideep_ext._sklearn_rows import finite, is_frame, rows_as
-from semideep_ext.diagnostics import WeightsWarning, check_weights, warn_if_degenerate
-from semideep_ext.functional import DEFAULT_EPS, distance_weights
-from semideep_ext.metrics import check_kernel
-from semideep_ext.scales import resolve_lambda
+from semideep_ext._distance_weighted import DistanceWeighted
+from semideep_ext.functional import DEFAULT_EPS
 from semideep_ext.unlabeled import labeled_rows, rows_with_targets
 
 __all__ = ["DistanceWeightedClassifier", "DistanceWeightedRegressor"]
 
 
 def _has(method: str) -> Callable[[Any], bool]:
-    return lambda self: hasattr(getattr(self, "estimator_", None) or self._base(), method)
+    return lambda self: hasattr(getattr(self, "estimator_", None) or self._inner(), method)
 
 
-class _DistanceWeighted(MetaEstimatorMixin, BaseEstimator):
-    """What the classifier and the regressor share."""
-
-    def __init__(
-        self,
-        estimator: Any = None,
-        metric: Any = "euclidean",
-        lambda_: Any = 0.8,
-        *,
-        kernel: str = "exponential",
-        eps: float = DEFAULT_EPS,
-        normalize: bool = True,
-    ) -> None:
-        self.estimator = estimator
-        self.metric = metric
-        self.lambda_ = lambda_
-        self.kernel = kernel
-        self.eps = eps
-        self.normalize = normalize
-
-    def _base(self) -> Any:
-        return self._default() if self.estimator is None else self.estimator
-
-    def _default(self) -> Any:
-        raise NotImplementedError
-
-    def _fit(
-        self, X: Any, rows: np.ndarray, y: np.ndarray, sample_weight: Any, X_unlabeled: Any
-    ) -> Any:
-        """Fit on the rows of `labeled_`, weighted; y holds the targets of these rows only."""
-        if not self.labeled_.any():
-            raise ValueError(f"y holds no labelled row: all {len(rows)} are marked as unlabelled")
-        given = sample_weight is not None
-        counts = check_weights(sample_weight, "sample_weight", len(rows)) if given else None
-        w = self._weights(rows, counts, self._unlabeled_rows(X, X_unlabeled))
-        if counts is not None:
-            w = w * counts[self.labeled_]
-        self.sample_weight_ = w
-        data = _safe_indexing(X, self.labeled_) if is_frame(X) else rows[self.labeled_]
-        self.estimator_ = fit_weighted(clone(self._base()), data, y, w)
-        return self
-
-    def _weights(
-        self, rows: np.ndarray, counts: np.ndarray | None, further: np.ndarray | None
-    ) -> np.ndarray:
-        """Weigh the labelled rows; a row with sample weight s counts like s equal rows."""
-        labeled = self.labeled_
-        counts = np.ones(len(rows)) if counts is None else counts
-        x, n = rows[labeled], counts[labeled]
-        if not n.any():
-            raise ValueError(
-                "sample_weight is zero for every labelled row: one at least must count"
-            )
-        y, m = rows[~labeled], counts[~labeled]
-        if further is not None:
-            y, m = np.concatenate([y, further]), np.concatenate([m, np.ones(len(further))])
-        self.fitted_lambda_ = None
-        if not m.any():
-            warnings.warn(
-                "there is no unlabelled row (of positive sample_weight): every labelled row gets "
-                "weight 1, which is unweighted training; mark unlabelled rows in y, or give "
-                "X_unlabeled",
-                WeightsWarning,
-                stacklevel=4,
-            )
-            return np.ones(len(x))
-        self.fitted_lambda_ = resolve_lambda(self.lambda_, x[n > 0], y[m > 0], self.metric)
-        log = self.normalize and check_kernel(self.kernel).has_log
-        w = distance_weights(
-            x,
-            y,
-            self.metric,
-            self.fitted_lambda_,
-            y_weight=m,
-            kernel=self.kernel,
-            eps=self.eps,
-            log=log,
-        ).astype(np.float64)
-        if w.ndim != 1:
-            raise ValueError(f"lambda_ must be one number or 'median', got {self.lambda_!r}")
-        if log:  # of w itself all values may underflow
-            w = np.exp(w - w[n > 0].max())
-        if self.normalize:
-            w *= n.sum() / (n @ w)
-        warn_if_degenerate(w[n > 0], self.metric, self.kernel)
-        return w
-
-    def _unlabeled_rows(self, X: Any, X_unlabeled: Any) -> np.ndarray | None:
-        if X_unlabeled is None:
-            return None
-        check_columns("X_unlabeled", column_names(X_unlabeled), "X", column_names(X))
-        rows = check_array(X_unlabeled, input_name="X_unlabeled", **rows_as(self.metric))
-        if rows.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X_unlabeled has shape {rows.shape}; allowed is (M, {self.n_features_in_}), as X "
-                f"has {self.n_features_in_} features"
-            )
-        return finite(rows, X_unlabeled, "X_unlabeled")
-
-    def _validate(self, X: Any, y: Any, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
-        check_y = {"ensure_2d": False, "ensure_all_finite": False, "dtype": dtype}
-        rows, y = validate_data(self, X, y, validate_separately=(rows_as(self.metric), check_y))
-        if len(rows) != len(y):
-            raise ValueError(f"X has {len(rows)} rows and y {len(y)}; give one target per row")
-        return finite(rows, X, "X"), y
-
-    def _fitted(self, X: Any, method: str) -> np.ndarray:
-        """Call the fitted estimator; a DataFrame stays one, for what needs its names."""
-        check_is_fitted(self)
-        rows = finite(validate_data(self, X, reset=False, **rows_as(self.metric)), X, "X")
-        result: np.ndarray = getattr(self.estimator_, method)(X if is_frame(X) else rows)
-        return result
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict with the fitted estimator.
-
-        Parameters
-        ----------
-        X : array or DataFrame, shape (N, D)
-
-        Returns
-        -------
-        ndarray, shape (N,)
-            (N, K) for K targets.
-        """
-        return self._fitted(X, "predict")
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Tell scikit-learn, which would take the parameter lambda_ for a fitted attribute."""
-        return hasattr(self, "estimator_")
-
-    def __sklearn_tags__(self) -> Tags:
-        """Say what the estimator can do."""
-        tags, base = super().__sklearn_tags__(), get_tags(self._base())
-        tags.input_tags = copy.deepcopy(base.input_tags)
-        tags.input_tags.sparse = tags.input_tags.allow_nan = tags.input_tags.pairwise = False
-        tags.target_tags = copy.deepcopy(base.target_tags)
-        tags.target_tags.required = True
-        tags.non_deterministic = base.non_deterministic
-        return tags
-
-
-class DistanceWeightedClassifier(ClassifierMixin, _DistanceWeighted):
+class DistanceWeightedClassifier(ClassifierMixin, DistanceWeighted):
     r"""Fit a classifier with labelled rows weighted by their closeness to the unlabelled rows.
 
     .. math:: w_i = \frac{1}{M} \sum_j \exp(-\lambda \, d(x_i, y_j))
@@ -245,6 +91,9 @@ class DistanceWeightedClassifier(ClassifierMixin, _DistanceWeighted):
     weighted by it, too. So a row of weight 2 counts like two equal rows. Only the median of
     lambda_="median" looks no further than whether it is positive.
 
+    Metadata routing changes nothing for `estimator`, which gets the weights without a request;
+    only where something in it has set_fit_request(sample_weight=True), its requests are followed.
+
     String labels beside -1 need dtype object. GridSearchCV slices an `X_unlabeled` that happens to
     have as many rows as X, as it does all arguments of that length: mark the rows in y then.
 
@@ -273,54 +122,39 @@ class DistanceWeightedClassifier(ClassifierMixin, _DistanceWeighted):
         self.unlabeled = unlabeled
 
     def _default(self) -> Any:
+        """Make the estimator for `estimator=None`."""
         return LogisticRegression()
 
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, X_unlabeled: Any = None
-    ) -> DistanceWeightedClassifier:
-        """Weigh the labelled rows and fit the estimator.
-
-        Parameters
-        ----------
-        X : array or DataFrame, shape (N, D)
-        y : array-like, shape (N,)
-            Classes; -1 for unlabelled rows.
-        sample_weight : array-like, shape (N,), optional
-            Multiplied with the distance weights.
-        X_unlabeled : array or DataFrame, shape (M, D), optional
-            Unlabelled rows beside those of X.
-
-        Raises
-        ------
-        ValueError
-            If X is not finite (row and column named), no row is labelled, a label is missing, or
-            the estimator takes no sample_weight.
-        """
-        rows, y = self._validate(X, y, dtype=None)
+    def _targets_of(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tell which rows are labelled, shape (N,), and give the labels of these."""
         y = column_or_1d(y, warn=True)
-        self.labeled_ = labeled_rows(y, self.unlabeled)
-        labels = y[self.labeled_]
+        labeled = labeled_rows(y, self.unlabeled)
+        labels = y[labeled]
         if labels.dtype.kind == "O" and not any(isinstance(v, str) for v in labels):
             labels = np.array(labels.tolist())  # numbers that stood in an array of objects
         check_classification_targets(labels)
-        self._fit(X, rows, labels, sample_weight, X_unlabeled)
-        self.classes_ = getattr(self.estimator_, "classes_", np.unique(labels))
-        return self
+        return labeled, labels
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Classes of the fitted estimator, shape (n_classes,)."""
+        classes: np.ndarray = self.estimator_.classes_
+        return classes
 
     @available_if(_has("predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities in the order of `classes_`, shape (N, n_classes)."""
-        return self._fitted(X, "predict_proba")
+        return self._call_fitted(X, "predict_proba")
 
     @available_if(_has("predict_log_proba"))
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithms of class probabilities, shape (N, n_classes)."""
-        return self._fitted(X, "predict_log_proba")
+        return self._call_fitted(X, "predict_log_proba")
 
     @available_if(_has("decision_function"))
     def decision_function(self, X: Any) -> np.ndarray:
         """Scores of the classes: (N,) for two, (N, n_classes) for more."""
-        return self._fitted(X, "decision_function")
+        return self._call_fitted(X, "decision_function")
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Mean accuracy on the labelled rows.
@@ -341,13 +175,13 @@ class DistanceWeightedClassifier(ClassifierMixin, _DistanceWeighted):
     def __sklearn_tags__(self) -> Tags:
         """Say what the estimator can do."""
         tags = super().__sklearn_tags__()
-        tags.classifier_tags = copy.deepcopy(get_tags(self._base()).classifier_tags)
+        tags.classifier_tags = copy.deepcopy(get_tags(self._inner()).classifier_tags)
         tags.classifier_tags.multi_label = False
         tags.target_tags.multi_output = False
         return tags
 
 
-class DistanceWeightedRegressor(RegressorMixin, _DistanceWeighted):
+class DistanceWeightedRegressor(RegressorMixin, DistanceWeighted):
     r"""Fit a regressor with labelled rows weighted by their closeness to the unlabelled rows.
 
     As `DistanceWeightedClassifier`, with NaN in y for unlabelled rows; of K targets a row has all
@@ -379,34 +213,16 @@ class DistanceWeightedRegressor(RegressorMixin, _DistanceWeighted):
     array([0.9, 2. , 0.1])
     """
 
+    _y_dtype = "numeric"
+
     def _default(self) -> Any:
+        """Make the estimator for `estimator=None`."""
         return Ridge()
 
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, X_unlabeled: Any = None
-    ) -> DistanceWeightedRegressor:
-        """Weigh the labelled rows and fit the estimator.
-
-        Parameters
-        ----------
-        X : array or DataFrame, shape (N, D)
-        y : array-like, shape (N,) or (N, K)
-            Targets; NaN for unlabelled rows.
-        sample_weight : array-like, shape (N,), optional
-            Multiplied with the distance weights.
-        X_unlabeled : array or DataFrame, shape (M, D), optional
-            Unlabelled rows beside those of X.
-
-        Raises
-        ------
-        ValueError
-            If X is not finite (row and column named), no row is labelled, a row has some of its
-            targets only, or the estimator takes no sample_weight.
-        """
-        rows, y = self._validate(X, y, dtype="numeric")
-        self.labeled_ = rows_with_targets(y)
-        self._fit(X, rows, y[self.labeled_], sample_weight, X_unlabeled)
-        return self
+    def _targets_of(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tell which rows have targets, shape (N,), and give these."""
+        labeled = rows_with_targets(y)
+        return labeled, y[labeled]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R^2 on the rows whose y is not NaN.
@@ -423,7 +239,7 @@ class DistanceWeightedRegressor(RegressorMixin, _DistanceWeighted):
     def __sklearn_tags__(self) -> Tags:
         """Say what the estimator can do."""
         tags = super().__sklearn_tags__()
-        tags.regressor_tags = copy.deepcopy(get_tags(self._base()).regressor_tags)
+        tags.regressor_tags = copy.deepcopy(get_tags(self._inner()).regressor_tags)
         return tags
 
 

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import functools
 import json
-import math
-import numbers
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from semideep_ext._experiments.arguments import (
+    as_list,
+    check_counts,
+    check_lists,
+    import_pandas,
+    name_data,
+)
 from semideep_ext._experiments.plan import Plan, result_row, run_plan
 from semideep_ext._experiments.report_content import Experiment
 from semideep_ext._experiments.runs import fit_and_score
 from semideep_ext._experiments.splits import Split
 from semideep_ext._experiments.sweep import run_all
 from semideep_ext._files import write_atomically
+from semideep_ext._grid import LAMBDAS, SELECTED_METRICS, TEST_SIZES
 from semideep_ext._training_data import check_features, check_labels
-from semideep_ext.datasets import load_dataset
-from semideep_ext.metrics import check_metric
 from semideep_ext.report import render_html, render_markdown
 
 if TYPE_CHECKING:
@@ -43,7 +48,7 @@ class ExperimentRunner:
         Takes nothing and returns a new nn.Module.
     distance_metrics : list of str, optional
         Metrics to choose from when tuning. Default euclidean, cosine, hamming and jaccard.
-    lambda_values : list of float, optional
+    lambda_values : list of float or "median", optional
         Values to choose from when tuning. Default 0.5, 0.7, 0.8, 0.9 and 1.0.
     test_sizes : list of float, optional
         Shares of test rows for `run_test_size_experiment`. Default 0.1, 0.5 and 0.9.
@@ -96,7 +101,7 @@ class ExperimentRunner:
         self,
         model_factory: Callable[[], nn.Module],
         distance_metrics: Sequence[str] | None = None,
-        lambda_values: Sequence[float] | None = None,
+        lambda_values: Sequence[float | str] | None = None,
         test_sizes: Sequence[float] | None = None,
         random_state: int = 42,
         device: str | torch.device | None = None,
@@ -113,19 +118,12 @@ class ExperimentRunner:
                 f"model_factory is a {type(model_factory).__name__}: give a function that returns "
                 "a new model at each call, such as lambda: nn.Linear(4, 2)"
             )
-        metrics = ("euclidean", "cosine", "hamming", "jaccard")
         self.model_factory = model_factory
-        self.distance_metrics = list(metrics if distance_metrics is None else distance_metrics)
-        self.lambda_values = list(
-            (0.5, 0.7, 0.8, 0.9, 1.0) if lambda_values is None else lambda_values
-        )
-        self.test_sizes = list((0.1, 0.5, 0.9) if test_sizes is None else test_sizes)
-        _check_lists(self.distance_metrics, self.lambda_values, self.test_sizes)
-        for name, value, least in (("n_seeds", n_seeds, 1), ("cv", cv, 2), ("n_jobs", n_jobs, -1)):
-            if not isinstance(value, numbers.Integral) or value < least:
-                raise ValueError(f"{name}={value!r}: give a whole number >= {least}")
-        if n_jobs == 0:
-            raise ValueError("n_jobs=0: give a number of processes, or -1 for one per core")
+        self.distance_metrics = as_list("distance_metrics", distance_metrics, SELECTED_METRICS)
+        self.lambda_values = as_list("lambda_values", lambda_values, LAMBDAS)
+        self.test_sizes = as_list("test_sizes", test_sizes, TEST_SIZES)
+        check_lists(self.distance_metrics, self.lambda_values, self.test_sizes)
+        check_counts(n_seeds, n_jobs, cv)
         self.random_state = int(random_state)
         self.n_seeds, self.n_jobs, self.cv = int(n_seeds), int(n_jobs), int(cv)
         self.resume, self.scale = resume, scale
@@ -242,20 +240,38 @@ class ExperimentRunner:
         ValueError
             For data that cannot be split or trained on.
         """
-        X, y, name = _data(X, y, dataset_name)
-        return self._run(
-            X,
-            y,
+        pd = import_pandas()
+        X, y, name = name_data(X, y, dataset_name)
+        X = check_features(X, "X")
+        y = check_labels(y, len(X), "y")
+        plan = Plan(
             name=name,
-            family=name,
+            seeds=[self.random_state + i for i in range(self.n_seeds)],
             test_size=test_size,
             val_size=val_size,
             learning_rate=learning_rate,
             batch_size=batch_size,
             epochs=epochs,
-            tune_hyperparams=tune_hyperparams,
+            scale=self.scale,
+            device=str(self.device),
+            metrics=self.distance_metrics,
+            lambda_values=self.lambda_values,
+            cv=self.cv,
+            tune=tune_hyperparams,
+        )
+        sweep = functools.partial(
+            run_all,
+            path=self.output_dir / f"{name}_runs.jsonl",
+            n_jobs=self.n_jobs,
+            resume=self.resume,
             verbose=verbose,
         )
+        experiment = run_plan(plan, self.model_factory, X, y, sweep)
+        self._experiments[name] = experiment
+        self._write(f"{name}_manifest.json", json.dumps(experiment.manifest, indent=1) + "\n")
+        table = pd.DataFrame(experiment.rows)
+        self._write(f"{name}_results.csv", table.to_csv(index=False))
+        return table
 
     def run_test_size_experiment(
         self,
@@ -279,24 +295,14 @@ class ExperimentRunner:
         DataFrame
             The rows of all of them; also in NAME_all_test_sizes.csv.
         """
-        pd = _pandas()
-        X, y, name = _data(X, y, dataset_name)
-        tables = [
-            self._run(
-                X,
-                y,
-                name=f"{name}_test{100 * test_size:g}",
-                family=name,
-                test_size=test_size,
-                val_size=val_size,
-                learning_rate=learning_rate,
-                batch_size=batch_size,
-                epochs=epochs,
-                tune_hyperparams=tune_hyperparams,
-                verbose=verbose,
-            )
-            for test_size in self.test_sizes
-        ]
+        pd = import_pandas()
+        X, y, name = name_data(X, y, dataset_name)
+        options = (val_size, learning_rate, batch_size, epochs, tune_hyperparams, verbose)
+        tables = []
+        for size in self.test_sizes:
+            part = f"{name}_test{100 * size:g}"
+            tables.append(self.run_dataset_experiment(X, y, part, size, *options))
+            self._experiments[part] = replace(self._experiments[part], family=name)
         table = pd.concat(tables, ignore_index=True)
         self._write(f"{name}_all_test_sizes.csv", table.to_csv(index=False))
         return table
@@ -365,36 +371,6 @@ class ExperimentRunner:
         self._write("experiment_report.html", render_html(experiments))
         return text
 
-    def _run(
-        self, X: Any, y: Any, tune_hyperparams: bool, verbose: bool, **arguments: Any
-    ) -> pd.DataFrame:
-        pd = _pandas()
-        X = check_features(X, "X")
-        y = check_labels(y, len(X), "y")
-        plan = Plan(
-            seeds=[self.random_state + i for i in range(self.n_seeds)],
-            scale=self.scale,
-            device=str(self.device),
-            metrics=self.distance_metrics,
-            lambda_values=self.lambda_values,
-            cv=self.cv,
-            tune=tune_hyperparams,
-            **arguments,
-        )
-        sweep = functools.partial(
-            run_all,
-            path=self.output_dir / f"{plan.name}_runs.jsonl",
-            n_jobs=self.n_jobs,
-            resume=self.resume,
-            verbose=verbose,
-        )
-        experiment = run_plan(plan, self.model_factory, X, y, sweep)
-        self._experiments[plan.name] = experiment
-        self._write(f"{plan.name}_manifest.json", json.dumps(experiment.manifest, indent=1) + "\n")
-        table = pd.DataFrame(experiment.rows)
-        self._write(f"{plan.name}_results.csv", table.to_csv(index=False))
-        return table
-
     def _existing(self) -> list[Experiment]:
         if not self._experiments:
             raise ValueError("no results yet: call run_dataset_experiment first")
@@ -406,47 +382,6 @@ class ExperimentRunner:
 
     def _write(self, name: str, text: str) -> None:
         write_atomically(self.output_dir / name, lambda f: f.write(text.encode()))
-
-
-def _pandas() -> Any:
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError(
-            "experiments need pandas: pip install 'semideep_ext[experiment]'"
-        ) from error
-    return pandas
-
-
-def _check_lists(metrics: list[Any], lambdas: list[Any], test_sizes: list[Any]) -> None:
-    for name, values in (
-        ("distance_metrics", metrics),
-        ("lambda_values", lambdas),
-        ("test_sizes", test_sizes),
-    ):
-        if not values:
-            raise ValueError(f"{name} is empty: give at least one, or None for the default")
-    for metric in metrics:
-        check_metric(metric)
-    if not all(math.isfinite(v) and v > 0 for v in lambdas):
-        raise ValueError(f"lambda_values={lambdas}: give finite numbers greater than 0")
-    if not all(0 < size < 1 for size in test_sizes):
-        raise ValueError(f"test_sizes={test_sizes}: give shares between 0 and 1")
-
-
-def _data(X: Any, y: Any, name: str | None) -> tuple[Any, Any, str]:
-    if isinstance(X, str):
-        if y is not None:
-            raise ValueError(f"X={X!r} names a dataset, which has its labels: leave out y")
-        name = name or X
-        X, y = load_dataset(X)
-    if y is None:
-        raise ValueError("y is missing: give the labels of X, or the name of a dataset as X")
-    if not isinstance(name, str) or Path(name).name != name or name in ("", ".", ".."):
-        raise ValueError(
-            f"dataset_name={name!r} names files: give a string without path separators"
-        )
-    return X, y, name
 
 
 def _table(experiments: list[Experiment]) -> list[dict[str, Any]]:

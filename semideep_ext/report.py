@@ -1,6 +1,6 @@
 """Reports of experiments, in Markdown and as one HTML page.
 
-Both are written from one description (`_report_content`), so they say the same.
+Both are written from one description (`_experiments.report_content`), so they say the same.
 """
 
 from __future__ import annotations

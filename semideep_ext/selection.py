@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import numbers
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -15,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from sklearn.base import clone, is_regressor
-from sklearn.metrics import check_scoring, f1_score, make_scorer
+from sklearn.metrics import check_scoring, f1_score, get_scorer_names, make_scorer
 from sklearn.model_selection import KFold, StratifiedKFold, check_cv
 from sklearn.utils import _safe_indexing
 from torch import nn
 
 from semideep_ext._fit_weighted import fit_weighted
+from semideep_ext._grid import LAMBDAS, SELECTED_METRICS
 from semideep_ext._inputs import check_columns, column_names
 from semideep_ext._net_estimator import NetClassifier
 from semideep_ext._progress import progress_bar
@@ -33,10 +35,7 @@ from semideep_ext.scales import median_lambda, resolve_lambda
 
 __all__ = ["MetricSelection", "auto_select_distance_metric", "select_best_distance_metric"]
 
-# As in semideep.
-SELECTED_METRICS = ("euclidean", "cosine", "hamming", "jaccard")
-LAMBDAS = (0.5, 0.7, 0.8, 0.9, 1.0)
-EPOCHS = 50
+EPOCHS = 50  # as in semideep
 
 NET_OPTIONS = ("epochs", "learning_rate", "batch_size", "loss_fn", "device")
 
@@ -234,10 +233,17 @@ def _maker(model: Any, net_options: dict[str, Any]) -> Callable[[], Any]:
 def _split(
     cv: Any, regression: bool, random_state: int, X: np.ndarray, y: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    if isinstance(cv, int):
-        kind = KFold if regression else StratifiedKFold
-        cv = kind(cv, shuffle=True, random_state=random_state)
-    yield from check_cv(cv).split(X, y)
+    if not isinstance(cv, numbers.Integral):
+        yield from check_cv(cv).split(X, y)
+        return
+    kind = KFold if regression else StratifiedKFold
+    try:
+        yield from kind(cv, shuffle=True, random_state=random_state).split(X, y)
+    except ValueError as error:
+        raise ValueError(
+            f"cv={cv} does not split {len(X)} training rows ({error}); give more rows, or fewer "
+            "folds (two at least), and classes as labels unless the model is a regressor"
+        ) from error
 
 
 def _candidates(
@@ -254,7 +260,7 @@ def _candidates(
         ("metrics", metrics, list(METRICS)),
         ("lambda_values", lambdas, list(LAMBDAS)),
     ):
-        if isinstance(values, str) or len(values) == 0:
+        if isinstance(values, str) or not np.iterable(values) or not len(values):
             raise ValueError(f"{name}={values!r}: give a list of one or more, such as {example}")
     for metric in metrics:
         if not callable(metric):
@@ -300,6 +306,9 @@ def _importance(wanted: Any, X: np.ndarray, X_test: np.ndarray) -> np.ndarray | 
 def _scorer(scoring: Any, estimator: Any, labels: np.ndarray, regression: bool) -> Any:
     if isinstance(scoring, (list, tuple, set, dict)):
         raise ValueError(f"scoring={scoring!r}: one score is needed to choose by; give one scorer")
+    if isinstance(scoring, str) and scoring not in get_scorer_names():
+        known = ", ".join(get_scorer_names())
+        raise ValueError(f"scoring={scoring!r} is unknown: choose one of {known}; or give a scorer")
     if scoring is not None:
         return check_scoring(estimator, scoring=scoring)
     if regression:

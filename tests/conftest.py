@@ -9,6 +9,8 @@ import torch
 
 SEED = int(os.environ.get("SEMIDEEP_TEST_SEED", int.from_bytes(os.urandom(4), "little")))
 
+collect_ignore_glob = ["*conftest.py"]  # each folder's, which doctest would import by one name
+
 
 def pytest_configure(config):
     config.addinivalue_line(

@@ -90,7 +90,7 @@ def test_test_labels_are_read_for_the_final_score_only(tmp_path, monkeypatch):
 @pytest.mark.parametrize("how", demo.METHODS.values(), ids=demo.METHODS.keys())
 def test_weights_have_mean_one(how):
     train, test, _, _ = demo._split(*demo._load()[:2], seed=0)
-    w = demo._weights(train, test, *how, lambda *_: None, "name")
+    w, _ = demo._weights(train, test, *how)
     assert w.mean() == pytest.approx(1)
 
 

@@ -18,12 +18,13 @@ SOURCES = {".h", ".cpp", ".cu", ".cuh"}
 
 # A module may import modules of the lines above its own only.
 LAYERS = (
-    {"_C", "_version", "_files", "_progress", "_fit_weighted"},
+    {"_C", "_version", "_files", "_progress", "_fit_weighted", "_grid", "_machine"},
     {"_libraries", "datasets"},
     {"metrics", "_inputs", "_ops", "callbacks"},
     {"_blocks", "_derivatives", "config", "testing", "auto", "_sklearn_rows"},
     {"functional", "diagnostics", "_training_data", "cells"},
     {"scales", "unlabeled"},
+    {"_distance_weighted"},
     {"weights", "losses", "graph", "distributed", "preprocessing"},
     {"_training"},
     {"trainer", "estimators", "transformer", "nets", "ssl"},

@@ -144,9 +144,17 @@ def test_labels_of_another_length_are_refused():
         plot_weights({"euclidean": WEIGHTS}, [0, 1])
 
 
-def test_nothing_to_draw_is_refused():
-    with pytest.raises(ValueError, match="empty"):
-        plot_weights({})
+@pytest.mark.parametrize(
+    ("weights", "columns", "message"),
+    [
+        ({}, 1, "weights_by_metric is empty"),
+        ({"cosine": []}, 1, "no weights of 'cosine'"),
+        ({"cosine": WEIGHTS}, 0, "columns=0: give at least 1"),
+    ],
+)
+def test_nothing_to_draw_is_refused(weights, columns, message):
+    with pytest.raises(ValueError, match=message):
+        plot_weights(weights, columns=columns)
 
 
 def test_a_panel_per_score_lists_the_methods():

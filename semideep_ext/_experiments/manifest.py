@@ -7,11 +7,11 @@ import os
 import platform
 import subprocess
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from semideep_ext._machine import cpu_name
 from semideep_ext._version import __version__
 from semideep_ext.config import config
 
@@ -50,20 +50,6 @@ def manifest() -> dict[str, Any]:
         },
         "commit": _commit(),
     }
-
-
-def cpu_name() -> str:
-    """Name the processor as well as the system allows.
-
-    Examples
-    --------
-    >>> cpu_name() != ""
-    True
-    """
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine() or "unknown"
 
 
 def _version(package: str) -> str:

@@ -25,7 +25,6 @@ class Plan:
     """What to run: the arguments of `ExperimentRunner`, those of its method, and the seeds."""
 
     name: str
-    family: str
     seeds: list[int]
     test_size: float
     val_size: float
@@ -35,7 +34,7 @@ class Plan:
     scale: bool
     device: str
     metrics: list[str]
-    lambda_values: list[float]
+    lambda_values: list[float | str]
     cv: int
     tune: bool
 
@@ -92,7 +91,7 @@ def run_plan(
     settings = {**common, "tune": plan.tune, **(choice if plan.tune else {})}
     return Experiment(
         name=plan.name,
-        family=plan.family,
+        family=plan.name,
         runs=done,
         rows=[_full_row(run, plan.name) for run in done],
         notes=list(dict.fromkeys(n for found in (*chosen, *done) for n in found["notes"])),

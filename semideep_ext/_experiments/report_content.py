@@ -1,6 +1,6 @@
 """What a report says; `report` writes it down.
 
-Every sentence about a method is made from intervals of paired differences (`_statistics`).
+Every sentence about a method is made from intervals of paired differences (`statistics`).
 """
 
 from __future__ import annotations

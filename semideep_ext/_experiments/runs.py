@@ -130,7 +130,7 @@ def tune(
     model_factory: ModelFactory,
     split: Split,
     metrics: list[str],
-    lambda_values: list[float],
+    lambda_values: list[float | str],
     seed: int,
     *,
     cv: int,
@@ -200,7 +200,7 @@ def fingerprint(model_factory: ModelFactory, X: np.ndarray, y: np.ndarray) -> st
     Raises
     ------
     ValueError
-        If model_factory returns anything but a new nn.Module.
+        If model_factory returns anything but a new nn.Module that takes such rows.
     """
     with reproducible(0):
         model = model_factory()
@@ -214,8 +214,14 @@ def fingerprint(model_factory: ModelFactory, X: np.ndarray, y: np.ndarray) -> st
                 "model of another: build the model inside the function"
             )
         model = model.cpu().eval()
-        with torch.no_grad():
-            outputs = model(torch.tensor(X[:8], dtype=torch.float32))
+        try:
+            with torch.no_grad():
+                outputs = model(torch.tensor(X[:8], dtype=torch.float32))
+        except RuntimeError as error:
+            raise ValueError(
+                f"the model of model_factory does not take rows of shape {X.shape[1:]} ({error}): "
+                "make it for that many features"
+            ) from error
     parts = [repr(model).encode(), np.ascontiguousarray(X).tobytes(), repr(y.tolist()).encode()]
     parts += [t.detach().numpy().tobytes() for t in (*model.state_dict().values(), outputs)]
     digest = hashlib.sha256()

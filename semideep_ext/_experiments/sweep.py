@@ -11,13 +11,15 @@ import functools
 import json
 import math
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from semideep_ext._files import write_atomically
+from semideep_ext._progress import progress_bar
 
 Spec = dict[str, Any]
 
@@ -62,7 +64,7 @@ def run_all(
     todo = [spec for key, spec in wanted.items() if key not in found]
     with (
         open(path, "ab") as file,
-        _progress(len(wanted), len(wanted) - len(todo), verbose) as bar,
+        progress_bar("", len(wanted), verbose, len(wanted) - len(todo), "run") as bar,
         closing(_execute(todo, execute, n_jobs)) as finished,
     ):
         for spec, result in finished:
@@ -144,8 +146,6 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _rewrite(path: Path, lines: dict[str, str]) -> None:
-    from semideep_ext._files import write_atomically
-
     write_atomically(path, lambda f: f.write("".join(f"{v}\n" for v in lines.values()).encode()))
 
 
@@ -164,13 +164,3 @@ def _with_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return math.nan if value == {"nan": True} else {k: _with_nan(v) for k, v in value.items()}
     return [_with_nan(v) for v in value] if isinstance(value, list) else value
-
-
-def _progress(total: int, done: int, verbose: bool) -> Any:
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise ImportError(
-            "experiments need tqdm: pip install 'semideep_ext[experiment]'"
-        ) from error
-    return tqdm(total=total, initial=done, unit="run", file=sys.stderr, disable=not verbose)

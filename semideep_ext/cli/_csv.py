@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
+SUFFIXES = (".csv", ".tsv")
 
 
 def read_csv(path: str) -> list[tuple[str, Any]]:
@@ -17,8 +17,8 @@ def read_csv(path: str) -> list[tuple[str, Any]]:
 
     delimiter = delimiter_of(path)
     assert delimiter is not None
-    header = next((fields for _, fields in records(path, delimiter)), None)
-    if header is None:
+    header = _header(path, delimiter)
+    if not header:
         raise ValueError(f"{path} is empty")
     if all(is_number(name) for name in header):
         raise ValueError(
@@ -43,8 +43,18 @@ def read_csv(path: str) -> list[tuple[str, Any]]:
 
 
 def delimiter_of(path: str) -> str | None:
-    """Give what separates the fields; None if the file is no CSV."""
-    return DELIMITERS.get(os.path.splitext(path)[1].lower())
+    """Give what separates the fields; None if the file is no CSV.
+
+    Of .csv it is what separates most names: spreadsheets write semicolons where 0,5 is a number.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in SUFFIXES:
+        return None
+    return max("\t" if suffix == ".tsv" else ",;\t", key=lambda d: len(_header(path, d)))
+
+
+def _header(path: str, delimiter: str) -> list[str]:
+    return next((fields for _, fields in records(path, delimiter)), [])
 
 
 def records(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:

@@ -26,6 +26,11 @@ class Data:
     features: list[str]
     scaler: Any = None  # a fitted StandardScaler, if the rows are standardised
 
+    @property
+    def labels(self) -> np.ndarray:
+        """Labels of the training rows, which `load` has made sure of where there is a task."""
+        return np.asarray(self.y)
+
     def facts(self) -> dict[str, Any]:
         """Sizes, for JSON."""
         return {"n": len(self.X), "m": len(self.X_test), "features": self.features}
@@ -38,7 +43,7 @@ def load(
     columns: Sequence[str] | None = None,
     drop: Sequence[str] | None = None,
     standardize: bool = False,
-    regression: bool = False,
+    task: str | None = None,
 ) -> Data:
     """Read both files; columns are matched by name.
 
@@ -54,13 +59,14 @@ def load(
     drop : sequence of str, optional
     standardize : bool, default False
         Scale by mean and deviation of the training rows.
-    regression : bool, default False
-        The labels are numbers.
+    task : {"classification", "regression"}, optional
+        What the labels of the training rows are for; without it there need be none.
 
     Raises
     ------
     ValueError
-        For columns that are not there or do not match, and cells that are no finite numbers.
+        For columns that are not there or do not match, cells that are no finite numbers, and
+        labels from which the task cannot be learned.
     """
     known = read_table(train)
     tests = known if test == train else read_table(test)
@@ -88,7 +94,13 @@ def load(
             "add it, or --drop it"
         )
     X, X_test = (np.column_stack([t.numbers(n) for n in features]) for t in (known, tests))
-    y, y_test = (_labels(t, label, regression) for t in (known, tests))
+    y, y_test = (_labels(t, label, task) for t in (known, tests))
+    if task is not None and y is None:
+        raise ValueError(f"{train}: every label in column {label!r} is missing")
+    if task == "classification" and len(np.unique(np.asarray(y))) < 2:
+        raise ValueError(
+            f"{train}, column {label!r}: all labels are {np.asarray(y)[0]}; two are needed"
+        )
     scaler = None
     if standardize:
         from sklearn.preprocessing import StandardScaler
@@ -102,14 +114,25 @@ def load_labelled(
     path: str, label: str, columns: Sequence[str] | None, drop: Sequence[str] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read one file of labelled rows, with the options of `load`; gives X and y."""
-    data = load(path, path, label, columns, drop)
-    if data.y is None:
-        raise ValueError(f"{path}: every label in column {label!r} is missing")
-    return data.X, data.y
+    data = load(path, path, label, columns, drop, task="classification")
+    return data.X, data.labels
+
+
+def settle_metric(data: Data, metric: str) -> str:
+    """Replace "auto", saying why on stderr; advise on the scale of the columns."""
+    if metric == "auto":
+        from semideep_ext.auto import auto_select_distance_metric
+
+        metric, reason = auto_select_distance_metric(data.X, return_reason=True)
+        say(f"metric {metric}: {reason}")
+    advise_scaling(data, [metric])
+    return metric
 
 
 def advise_scaling(data: Data, metrics: Sequence[str]) -> None:
     """Say on stderr that few columns decide the distances, if so."""
+    if data.scaler is not None:
+        return
     spread = data.X.std(0)
     spread = spread[spread > 0]
     matters = set(metrics) - {"hamming", "jaccard"}
@@ -123,7 +146,8 @@ def advise_scaling(data: Data, metrics: Sequence[str]) -> None:
 def _names(given: Sequence[str] | None, known: Any) -> list[str]:
     """Split at commas what is not itself the name of a column."""
     parts = [[text] if text in known else text.split(",") for text in given or ()]
-    return [name.strip() if name not in known else name for part in parts for name in part]
+    names = [name if name in known else name.strip() for part in parts for name in part]
+    return list(dict.fromkeys(names))
 
 
 def _check_has(table: Table, names: Sequence[str], why: str) -> None:
@@ -142,8 +166,8 @@ def _listed(table: Table) -> str:
     return ", ".join(map(repr, names[:8])) + more
 
 
-def _labels(table: Table, label: str | None, regression: bool) -> np.ndarray | None:
+def _labels(table: Table, label: str | None, task: str | None) -> np.ndarray | None:
     if label is None or label not in table.columns:
         return None
     labels = table.labels(label)
-    return table.numbers(label) if regression and labels is not None else labels
+    return table.numbers(label) if task == "regression" and labels is not None else labels

@@ -57,7 +57,7 @@ def _fit_network(data: Data, s: Settings) -> Fit:
     from semideep_ext.callbacks import Checkpoint
     from semideep_ext.trainer import WeightedTrainer
 
-    regression, labels = s.task == "regression", np.asarray(data.y)
+    regression, labels = s.task == "regression", data.labels
     outputs = 1 if regression else len(np.unique(labels))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)

@@ -1,99 +1,19 @@
-"""Options that several commands share: one place for their names, checks and help."""
+"""Options that several commands share: one place for their names and help."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from semideep_ext._grid import LAMBDAS, SELECTED_METRICS
+from semideep_ext.cli import _parsers as p
+from semideep_ext.cli._models import MODELS, TASKS
 from semideep_ext.metrics import METRICS
 
 ROWS = ".csv, .tsv, .parquet, .npy or .npz"
-
-
-def one_of(allowed: Iterable[str]) -> Callable[[str | None], str | None]:
-    """Return a check that a value is one of the allowed."""
-    allowed = list(allowed)
-
-    def check(value: str | None) -> str | None:
-        if value is not None and value not in allowed:
-            raise typer.BadParameter(f"{value!r} is not one of {', '.join(allowed)}")
-        return value
-
-    return check
-
-
-def many_of(allowed: Iterable[str]) -> Callable[[str], list[str]]:
-    """Return a parser of a comma-separated list of allowed values."""
-    check = one_of(allowed)
-
-    def parse(text: str) -> list[str]:
-        values = text.split(",")
-        for value in values:
-            check(value)
-        return values
-
-    return parse
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    """Return a parser of integers."""
-
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = least - 1
-        if number < least:
-            raise typer.BadParameter(f"{text!r}: give an integer of at least {least}")
-        return number
-
-    return parse
-
-
-def parse_lambda(text: str) -> float | str:
-    """Read a positive number or "median"."""
-    if text == "median":
-        return text
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise typer.BadParameter(f"{text!r}: give a finite number > 0, or median")
-    return value
-
-
-def parse_lambdas(text: str) -> list[float | str]:
-    """Read a comma-separated list for `parse_lambda`."""
-    return [parse_lambda(part) for part in text.split(",")]
-
-
-def parse_hidden(text: str) -> list[int]:
-    """Read widths of hidden layers; empty for none."""
-    widths = [part.strip() for part in text.split(",")] if text else []
-    if not all(width.isdecimal() and int(width) > 0 for width in widths):
-        raise typer.BadParameter(f"{text!r}: give widths such as 64,32, or '' for no hidden layer")
-    return [int(width) for width in widths]
-
-
-def output_file(*suffixes: str) -> Callable[[str | None], str | None]:
-    """Return a check, before anything is computed, that a file can be written there."""
-
-    def check(path: str | None) -> str | None:
-        if path is None or (path == "-" and "-" in suffixes):
-            return path
-        if Path(path).suffix not in suffixes:
-            raise typer.BadParameter(f"{path!r}: allowed are {', '.join(suffixes)}")
-        if not Path(path).absolute().parent.is_dir():
-            raise typer.BadParameter(f"{path!r}: the folder {Path(path).parent} does not exist")
-        return path
-
-    return check
-
+DEFAULT_METRICS = ",".join(SELECTED_METRICS)
+DEFAULT_LAMBDAS = ",".join(map(str, LAMBDAS))
 
 Train = Annotated[str, typer.Argument(metavar="TRAIN", help=f"Training rows: {ROWS}.")]
 Test = Annotated[str, typer.Argument(metavar="TEST", help="Test rows, with the same columns.")]
@@ -124,7 +44,7 @@ Metric = Annotated[
     typer.Option(
         "--metric",
         metavar="|".join((*METRICS, "auto")),
-        callback=one_of((*METRICS, "auto")),
+        callback=p.one_of((*METRICS, "auto")),
         help="Distance; auto chooses by the kind of data.",
     ),
 ]
@@ -133,45 +53,60 @@ Lambda = Annotated[
     typer.Option(
         "--lambda",
         metavar="NUMBER|median",
-        parser=parse_lambda,
+        parser=p.parse_lambda,
         help="Decay of the weights; median is 1 / (median distance).",
     ),
 ]
 Metrics = Annotated[
     Any,
     typer.Option(
-        "--metrics", metavar="LIST", parser=many_of(METRICS), help="Metrics, separated by commas."
+        "--metrics", metavar="LIST", parser=p.many_of(METRICS), help="Metrics, separated by commas."
     ),
 ]
 Lambdas = Annotated[
     Any,
     typer.Option(
-        "--lambdas", metavar="LIST", parser=parse_lambdas, help="Decays, separated by commas."
+        "--lambdas", metavar="LIST", parser=p.parse_lambdas, help="Decays, separated by commas."
     ),
 ]
+Model = Annotated[str, typer.Option("--model", metavar="|".join(MODELS), callback=p.one_of(MODELS))]
+Task = Annotated[str, typer.Option("--task", metavar="|".join(TASKS), callback=p.one_of(TASKS))]
 Hidden = Annotated[
     Any,
     typer.Option(
-        "--hidden", metavar="LIST", parser=parse_hidden, help="mlp: widths of the hidden layers."
+        "--hidden", metavar="LIST", parser=p.parse_hidden, help="mlp: widths of the hidden layers."
     ),
 ]
 Epochs = Annotated[
     int,
     typer.Option(
-        "--epochs", parser=at_least(1), metavar="INTEGER", help="mlp: passes over the rows."
+        "--epochs", parser=p.at_least(1), metavar="INTEGER", help="mlp: passes over the rows."
     ),
 ]
-LearningRate = Annotated[float, typer.Option("--learning-rate", help="mlp: of Adam.")]
+LearningRate = Annotated[
+    Any,
+    typer.Option(
+        "--learning-rate", parser=p.parse_positive, metavar="NUMBER", help="mlp: of Adam."
+    ),
+]
 BatchSize = Annotated[
     int,
-    typer.Option("--batch-size", parser=at_least(1), metavar="INTEGER", help="mlp: rows a step."),
+    typer.Option("--batch-size", parser=p.at_least(1), metavar="INTEGER", help="mlp: rows a step."),
 ]
 Device = Annotated[
-    str | None, typer.Option("--device", help="mlp: cpu or cuda. Default: cuda where there is one.")
+    str | None,
+    typer.Option(
+        "--device",
+        callback=p.check_device,
+        help="mlp: cpu or cuda. Default: cuda where there is one.",
+    ),
 ]
 Seed = Annotated[
     int,
-    typer.Option("--seed", parser=at_least(0), metavar="INTEGER", help="Of all that is random."),
+    typer.Option("--seed", parser=p.at_least(0), metavar="INTEGER", help="Of all that is random."),
+]
+OutputDir = Annotated[
+    str, typer.Option("--output-dir", callback=p.check_folder, help="A folder; made if missing.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Progress = Annotated[

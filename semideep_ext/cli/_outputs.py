@@ -36,7 +36,7 @@ def write_columns(path: str, columns: Mapping[str, np.ndarray]) -> None:
     if path == "-":
         sys.stdout.write(_csv(columns, ","))
         return
-    suffix = Path(path).suffix
+    suffix = Path(path).suffix.lower()
 
     def write(f: IO[bytes]) -> Any:
         if suffix == ".npy":

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from semideep_ext.cli._arrays import read_npy, read_npz
+from semideep_ext.cli._arrays import read_arrays
 from semideep_ext.cli._csv import (
-    DELIMITERS,
+    SUFFIXES,
     delimiter_of,
     import_pyarrow,
     is_number,
@@ -93,7 +93,8 @@ def read_table(path: str) -> Table:
     Parameters
     ----------
     path : str
-        .csv and .tsv have a header; .npy holds one array of shape (N, D), .npz one such array and
+        .csv and .tsv have a header; the fields of .csv are separated by commas, semicolons or
+        tabs; .npy holds one array of shape (N, D), .npz one such array and
         any number of arrays of shape (N,). Columns of arrays are called 0, 1, ... D - 1.
 
     Raises
@@ -105,15 +106,16 @@ def read_table(path: str) -> Table:
     """
     suffix = os.path.splitext(path)[1].lower()
     readers: dict[str, Callable[[str], list[tuple[str, Any]]]] = {
-        **dict.fromkeys(DELIMITERS, read_csv),
+        **dict.fromkeys(SUFFIXES, read_csv),
         ".parquet": _read_parquet,
-        ".npy": read_npy,
-        ".npz": read_npz,
+        ".npy": read_arrays,
+        ".npz": read_arrays,
     }
     if suffix not in readers:
         raise ValueError(f"{path}: suffix {suffix!r} is unknown; allowed are {', '.join(readers)}")
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path}: no such file")
+        what = "a folder, not a file" if os.path.isdir(path) else "no such file"
+        raise FileNotFoundError(f"{path}: {what}")
     pairs = readers[suffix](path)
     names = [name for name, _ in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -158,6 +160,8 @@ def _fault(value: Any) -> Callable[[str], str] | None:
     if value is None or (isinstance(value, str) and value.strip().lower() in _MISSING):
         return lambda name: "the value is missing; fill it in, or leave the row out"
     if not is_number(value):
+        if isinstance(value, str) and is_number(value.replace(",", ".", 1)):
+            return lambda name: f"{value!r} is no number; write it with a point and without commas"
         return lambda name: (
             f"{value!r} is no number; encode the column as numbers, or leave it out: --drop "
             f"{name!r} (--label if it holds the labels)"

@@ -41,7 +41,8 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    print(f"warning: {message}", file=file or sys.stderr)
+    text = " ".join(str(message).split())  # one line, whatever a library writes
+    print(f"warning: {text}", file=file or sys.stderr)
 
 
 app = typer.Typer(

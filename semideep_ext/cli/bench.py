@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from semideep_ext.cli import _options as o
+from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._console import print_json
 from semideep_ext.metrics import METRICS
 
@@ -15,26 +16,26 @@ EXAMPLES = "\b\nExample:\n  semideep bench --metric cosine --n 2000 --m 1000 --d
 
 
 def bench(
-    n: Annotated[int, typer.Option(parser=o.at_least(1), metavar="INTEGER", help="Rows of x.")],
-    m: Annotated[int, typer.Option(parser=o.at_least(1), metavar="INTEGER", help="Rows of y.")],
-    d: Annotated[int, typer.Option(parser=o.at_least(1), metavar="INTEGER", help="Features.")],
+    n: Annotated[int, typer.Option(parser=p.at_least(1), metavar="INTEGER", help="Rows of x.")],
+    m: Annotated[int, typer.Option(parser=p.at_least(1), metavar="INTEGER", help="Rows of y.")],
+    d: Annotated[int, typer.Option(parser=p.at_least(1), metavar="INTEGER", help="Features.")],
     metric: Annotated[
-        str, typer.Option(metavar="|".join(METRICS), callback=o.one_of(METRICS))
+        str, typer.Option(metavar="|".join(METRICS), callback=p.one_of(METRICS))
     ] = "euclidean",
     dtype: Annotated[
         str,
-        typer.Option(metavar="float32|float64", callback=o.one_of(["float32", "float64"])),
+        typer.Option(metavar="float32|float64", callback=p.one_of(["float32", "float64"])),
     ] = "float32",
     backward: Annotated[bool, typer.Option("--backward", help="With the gradients.")] = False,
     bits: Annotated[bool, typer.Option("--bits", help="hamming on 0 and 1.")] = False,
     threads: Annotated[
         int | None,
         typer.Option(
-            parser=o.at_least(1), metavar="INTEGER", help="Default: as many as torch uses."
+            parser=p.at_least(1), metavar="INTEGER", help="Default: as many as torch uses."
         ),
     ] = None,
     device: Annotated[
-        str, typer.Option(metavar="cpu|cuda", callback=o.one_of(["cpu", "cuda"]))
+        str, typer.Option(metavar="cpu|cuda", callback=p.one_of(["cpu", "cuda"]))
     ] = "cpu",
     as_json: o.Json = False,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from semideep_ext.cli import _options as o
+from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._console import print_json
 
 EXAMPLES = "\b\nExample:\n  semideep demo --seeds 5 --output-dir pictures"
@@ -16,14 +17,12 @@ EXAMPLES = "\b\nExample:\n  semideep demo --seeds 5 --output-dir pictures"
 
 def demo(
     seeds: Annotated[
-        int, typer.Option(parser=o.at_least(2), metavar="INTEGER", help="Splits.")
+        int, typer.Option(parser=p.at_least(2), metavar="INTEGER", help="Splits.")
     ] = 10,
     epochs: Annotated[
-        int, typer.Option(parser=o.at_least(1), metavar="INTEGER", help="Per split.")
+        int, typer.Option(parser=p.at_least(1), metavar="INTEGER", help="Per split.")
     ] = 40,
-    output_dir: Annotated[str, typer.Option(help="For the table and two pictures.")] = (
-        "demo_output"
-    ),
+    output_dir: o.OutputDir = "demo_output",
     as_json: o.Json = False,
 ) -> None:
     """Compare the weightings on breast-cancer data."""

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from semideep_ext._grid import TEST_SIZES
 from semideep_ext.cli import _options as o
+from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._console import print_json, show_table, wants_progress
 from semideep_ext.cli._data import load_labelled
 from semideep_ext.cli._models import make_mlp
 
-SHARES = (0.1, 0.5, 0.9)
 SCORES = ("accuracy", "f1", "auc")
 EXAMPLES = """\b
 Examples:
@@ -38,32 +39,35 @@ def experiment(
         typer.Option(help="Share of test rows; may be given several times. Default: 0.2."),
     ] = None,
     test_sizes: Annotated[
-        bool, typer.Option("--test-sizes", help=f"Short for the shares {SHARES}.")
+        bool, typer.Option("--test-sizes", help=f"Short for the shares {TEST_SIZES}.")
     ] = False,
     seeds: Annotated[
         int,
         typer.Option(
-            parser=o.at_least(1), metavar="INTEGER", help="Splits; an interval needs two."
+            parser=p.at_least(1), metavar="INTEGER", help="Splits; an interval needs two."
         ),
     ] = 5,
     epochs: o.Epochs = 50,
     tune: Annotated[
         bool, typer.Option("--tune", help="Choose metric and lambda on training rows.")
     ] = False,
-    metrics: o.Metrics = "euclidean,cosine,hamming,jaccard",
-    lambdas: o.Lambdas = "0.5,0.7,0.8,0.9,1.0",
+    metrics: o.Metrics = o.DEFAULT_METRICS,
+    lambdas: o.Lambdas = o.DEFAULT_LAMBDAS,
     hidden: o.Hidden = "16",
     learning_rate: o.LearningRate = 0.01,
     batch_size: o.BatchSize = 32,
     device: o.Device = None,
     seed: Annotated[
-        int, typer.Option(parser=o.at_least(0), metavar="INTEGER", help="Of the first split.")
+        int, typer.Option(parser=p.at_least(0), metavar="INTEGER", help="Of the first split.")
     ] = 42,
-    jobs: Annotated[int, typer.Option(help="Processes; -1 is one per core.")] = 1,
+    jobs: Annotated[
+        int,
+        typer.Option(parser=p.parse_jobs, metavar="INTEGER", help="Processes; -1 is one per core."),
+    ] = 1,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Take finished runs from the folder.")
     ] = True,
-    output_dir: Annotated[str, typer.Option(help="Made if missing.")] = "results",
+    output_dir: o.OutputDir = "results",
     report: Annotated[
         bool, typer.Option("--report", help="Write experiment_report.md and .html there.")
     ] = False,
@@ -78,7 +82,7 @@ def experiment(
     """
     if test_sizes and test_size:
         raise typer.BadParameter("give --test-size or --test-sizes", param_hint="--test-sizes")
-    shares = list(SHARES) if test_sizes else list(test_size or [0.2])
+    shares = list(TEST_SIZES) if test_sizes else list(dict.fromkeys(test_size or [0.2]))
     if not all(0 < share < 1 for share in shares):
         raise typer.BadParameter(f"{shares}: give shares between 0 and 1", param_hint="--test-size")
     from semideep_ext.experiment import ExperimentRunner

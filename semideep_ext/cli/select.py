@@ -9,9 +9,10 @@ import numpy as np
 import typer
 
 from semideep_ext.cli import _options as o
+from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._console import print_json, show_table, wants_progress
 from semideep_ext.cli._data import advise_scaling, load
-from semideep_ext.cli._models import MODELS, TASKS, make_estimator, make_mlp
+from semideep_ext.cli._models import make_estimator, make_mlp
 from semideep_ext.cli._outputs import COLUMNS, write_columns
 
 EXAMPLES = """\b
@@ -21,21 +22,24 @@ Examples:
     --model mlp --epochs 20 --plot scores.png -o scores.csv"""
 
 
+def _check_scoring(name: str | None) -> str | None:
+    from sklearn.metrics import get_scorer_names
+
+    return p.one_of(get_scorer_names())(name)
+
+
 def select(
     train: o.Train,
     test: o.Test,
     label: o.Label,
-    metrics: o.Metrics = "euclidean,cosine,hamming,jaccard",
-    lambdas: o.Lambdas = "0.5,0.7,0.8,0.9,1.0",
-    model: Annotated[
-        str, typer.Option(metavar="|".join(MODELS), callback=o.one_of(MODELS))
-    ] = "linear",
-    task: Annotated[
-        str, typer.Option(metavar="|".join(TASKS), callback=o.one_of(TASKS))
-    ] = "classification",
-    cv: Annotated[int, typer.Option(parser=o.at_least(2), metavar="INTEGER", help="Folds.")] = 3,
+    metrics: o.Metrics = o.DEFAULT_METRICS,
+    lambdas: o.Lambdas = o.DEFAULT_LAMBDAS,
+    model: o.Model = "linear",
+    task: o.Task = "classification",
+    cv: Annotated[int, typer.Option(parser=p.at_least(2), metavar="INTEGER", help="Folds.")] = 3,
     scoring: Annotated[
-        str | None, typer.Option(help="A scorer of scikit-learn. Default: f1, or r2.")
+        str | None,
+        typer.Option(callback=_check_scoring, help="A scorer of scikit-learn. Default: f1, or r2."),
     ] = None,
     importance_weighted: Annotated[
         bool,
@@ -52,7 +56,7 @@ def select(
     seed: o.Seed = 0,
     plot: Annotated[
         str | None,
-        typer.Option(metavar="FILE", callback=o.output_file(".png"), help="Heat map: a .png file."),
+        typer.Option(metavar="FILE", callback=p.output_file(".png"), help="Heat map: a .png file."),
     ] = None,
     output: Annotated[
         str | None,
@@ -60,7 +64,7 @@ def select(
             "--output",
             "-o",
             metavar="FILE",
-            callback=o.output_file(*COLUMNS[:-1]),
+            callback=p.output_file(*COLUMNS[:-1]),
             help="The table as a file.",
         ),
     ] = None,
@@ -71,20 +75,19 @@ def select(
 
     Only training rows are scored; labels of the test rows are not used.
     """
+    p.check_outputs([train, test], {"--output": output, "--plot": plot}, as_json)
     if model == "mlp" and task == "regression":
         raise typer.BadParameter(
             "mlp is for classification here: choose another", param_hint="--model"
         )
     from semideep_ext.selection import select_best_distance_metric
 
-    data = load(train, test, label, columns, drop, standardize, task == "regression")
-    if data.y is None:
-        raise ValueError(f"{train}: every label in column {label!r} is missing")
-    if not standardize:
-        advise_scaling(data, metrics)
+    data = load(train, test, label, columns, drop, standardize, task)
+    advise_scaling(data, metrics)
     options: dict[str, Any] = {}
     if model == "mlp":
-        chosen: Any = functools.partial(make_mlp, data.X.shape[1], hidden, len(np.unique(data.y)))
+        classes = len(np.unique(data.labels))
+        chosen: Any = functools.partial(make_mlp, data.X.shape[1], hidden, classes)
         options = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
         options["device"] = device
     else:
@@ -92,7 +95,7 @@ def select(
     found = select_best_distance_metric(
         chosen,
         data.X,
-        data.y,
+        data.labels,
         data.X_test,
         metrics,
         lambdas,

@@ -10,10 +10,10 @@ import numpy as np
 import typer
 
 from semideep_ext.cli import _options as o
-from semideep_ext.cli._console import print_json, say, show_table, wants_progress
-from semideep_ext.cli._data import Data, advise_scaling, load
+from semideep_ext.cli import _parsers as p
+from semideep_ext.cli._console import print_json, show_table, wants_progress
+from semideep_ext.cli._data import Data, load, settle_metric
 from semideep_ext.cli._fits import Fit, Settings, fit
-from semideep_ext.cli._models import MODELS, TASKS
 from semideep_ext.cli._outputs import COLUMNS, write_columns
 
 WEIGHTS = ("distance", "idw", "none")
@@ -28,17 +28,13 @@ def train(
     train: o.Train,
     test: o.Test,
     label: o.Label,
-    model: Annotated[
-        str, typer.Option(metavar="|".join(MODELS), callback=o.one_of(MODELS))
-    ] = "mlp",
-    task: Annotated[
-        str, typer.Option(metavar="|".join(TASKS), callback=o.one_of(TASKS))
-    ] = "classification",
+    model: o.Model = "mlp",
+    task: o.Task = "classification",
     weights: Annotated[
         str,
         typer.Option(
             metavar="|".join(WEIGHTS),
-            callback=o.one_of(WEIGHTS),
+            callback=p.one_of(WEIGHTS),
             help="Of the formula; 1/(d + 0.001); or unweighted.",
         ),
     ] = "distance",
@@ -61,7 +57,7 @@ def train(
         str | None,
         typer.Option(
             metavar="FILE",
-            callback=o.output_file(".safetensors", ".joblib"),
+            callback=p.output_file(".safetensors", ".joblib"),
             help="The trained model. mlp: .safetensors, after every epoch; others: .joblib.",
         ),
     ] = None,
@@ -72,7 +68,7 @@ def train(
         str | None,
         typer.Option(
             metavar="FILE",
-            callback=o.output_file(*COLUMNS),
+            callback=p.output_file(*COLUMNS),
             help=f"For the test rows: {', '.join(COLUMNS[:-1])}, or - for CSV on stdout.",
         ),
     ] = None,
@@ -83,19 +79,13 @@ def train(
 
     Scores are given if the test rows have the column of the labels, too. It is read for them only.
     """
-    _check(model, checkpoint, resume, predictions, as_json)
-    data = load(train, test, label, columns, drop, standardize, task == "regression")
-    if data.y is None:
-        raise ValueError(f"{train}: every label in column {label!r} is missing")
-    if task == "classification" and len(np.unique(data.y)) < 2:
-        raise ValueError(f"{train}, column {label!r}: all labels are {data.y[0]}; two are needed")
-    if not standardize:
-        advise_scaling(data, [metric] if model == "linear" else [])
-    if metric == "auto":
-        from semideep_ext.auto import auto_select_distance_metric
-
-        metric, reason = auto_select_distance_metric(data.X, return_reason=True)
-        say(f"metric {metric}: {reason}")
+    p.check_outputs(
+        [train, test], {"--predictions": predictions, "--checkpoint": checkpoint}, as_json
+    )
+    _check_checkpoint(model, checkpoint, resume)
+    data = load(train, test, label, columns, drop, standardize, task)
+    if weights != "none":
+        metric = settle_metric(data, metric)
     settings = Settings(
         model,
         task,
@@ -134,20 +124,14 @@ def train(
         _show(found)
 
 
-def _check(
-    model: str, checkpoint: str | None, resume: bool, predictions: str | None, as_json: bool
-) -> None:
+def _check_checkpoint(model: str, checkpoint: str | None, resume: bool) -> None:
     suffix = ".safetensors" if model == "mlp" else ".joblib"
-    if checkpoint is not None and Path(checkpoint).suffix != suffix:
+    if checkpoint is not None and Path(checkpoint).suffix.lower() != suffix:
         raise typer.BadParameter(
             f"{checkpoint!r}: for --model {model} the suffix is {suffix}", param_hint="--checkpoint"
         )
     if resume and (checkpoint is None or model != "mlp"):
         raise typer.BadParameter("it needs --model mlp and --checkpoint", param_hint="--resume")
-    if as_json and predictions == "-":
-        raise typer.BadParameter(
-            "stdout cannot hold both JSON and CSV: leave one of them out", param_hint="--json"
-        )
 
 
 def _prediction_columns(fitted: Fit) -> dict[str, np.ndarray]:
@@ -164,7 +148,7 @@ def _scores(data: Data, fitted: Fit, task: str, name: str) -> dict[str, float] |
         return None
     from semideep_ext._training.tasks import make_task
 
-    scorer = make_task(task, data.y, len(data.X), None)
+    scorer = make_task(task, data.labels, len(data.X), None)
     targets = scorer.targets(data.y_test, len(data.X_test), name).numpy()
     p = fitted.predictions if fitted.probabilities is None else fitted.probabilities
     return scorer.scores(targets, p)

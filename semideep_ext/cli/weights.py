@@ -9,8 +9,9 @@ import numpy as np
 import typer
 
 from semideep_ext.cli import _options as o
-from semideep_ext.cli._console import print_json, say, show_table
-from semideep_ext.cli._data import advise_scaling, load
+from semideep_ext.cli import _parsers as p
+from semideep_ext.cli._console import print_json, show_table
+from semideep_ext.cli._data import load, settle_metric
 from semideep_ext.cli._outputs import ARRAYS, write_columns
 from semideep_ext.metrics import KERNELS
 
@@ -30,7 +31,7 @@ def weights(
         str,
         typer.Option(
             metavar="|".join(KERNELS),
-            callback=o.one_of(KERNELS),
+            callback=p.one_of(KERNELS),
             help="exp(-lambda d), or 1/(d + 0.001).",
         ),
     ] = "exponential",
@@ -47,7 +48,7 @@ def weights(
             "--output",
             "-o",
             metavar="FILE",
-            callback=o.output_file(*ARRAYS),
+            callback=p.output_file(*ARRAYS),
             help=f"{', '.join(ARRAYS[:-1])}, or - for CSV on stdout. Default: only a summary.",
         ),
     ] = None,
@@ -57,21 +58,13 @@ def weights(
 
     w_i = (1/M) sum_j exp(-lambda d(x_i, y_j)), in the order of the training rows.
     """
-    if as_json and output == "-":
-        raise typer.BadParameter(
-            "stdout cannot hold both JSON and CSV: leave one of them out", param_hint="--json"
-        )
-    from semideep_ext.auto import auto_select_distance_metric
+    p.check_outputs([train, test], {"--output": output}, as_json)
     from semideep_ext.diagnostics import warn_if_degenerate
     from semideep_ext.functional import distance_weights
     from semideep_ext.scales import resolve_lambda
 
     data = load(train, test, label, columns, drop, standardize)
-    if metric == "auto":
-        metric, reason = auto_select_distance_metric(data.X, return_reason=True)
-        say(f"metric {metric}: {reason}")
-    if not standardize:
-        advise_scaling(data, [metric])
+    metric = settle_metric(data, metric)
     number = resolve_lambda(lambda_, data.X, data.X_test, metric)
     log = normalize and KERNELS[kernel].has_log  # of w itself all values may underflow
     w = distance_weights(data.X, data.X_test, metric, number, kernel=kernel, log=log)

@@ -16,6 +16,8 @@ def panels(
     n: int, columns: int = 3, figsize: tuple[float, float] | None = None
 ) -> tuple[Figure, list[Any]]:
     """Make a figure of n panels, at most `columns` in a row."""
+    if columns < 1:
+        raise ValueError(f"columns={columns}: give at least 1")
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

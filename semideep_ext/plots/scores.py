@@ -43,11 +43,10 @@ def plot_scores(table: Rows) -> Figure:
     for axes, score in zip(drawn, scores, strict=True):
         rows = [row for row in table if row["score"] == score]
         for i, row in enumerate(rows):
-            mean = row["mean"]
             axes.errorbar(
-                mean,
+                row["mean"],
                 i,
-                xerr=[[mean - row["low"]], [row["high"] - mean]],
+                xerr=_arms(row["mean"], row["low"], row["high"]),
                 fmt="o",
                 capsize=4,
                 color=OKABE_ITO[i % len(OKABE_ITO)],
@@ -96,7 +95,7 @@ def plot_differences(table: Rows) -> Figure:
         axes.errorbar(
             row["difference"],
             scores.index(row["score"]) + _offset(i, len(methods)),
-            xerr=_arms(row),
+            xerr=_arms(row["difference"], row["difference_low"], row["difference_high"]),
             fmt=MARKERS[i % len(MARKERS)],
             capsize=3,
             color=OKABE_ITO[i % len(OKABE_ITO)],
@@ -144,17 +143,10 @@ def plot_metric_comparison(
     """
     rows = _of_score(table, metric, "dataset")
     datasets = list(dict.fromkeys(row["dataset"] for row in rows))
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    figure, (axes,) = panels(1, figsize=figsize)
-    for i, method in enumerate(methods):
-        for row in (row for row in rows if row["method"] == method):
-            x = datasets.index(row["dataset"]) + _offset(i, len(methods))
-            _point(axes, x, row, i, method if row["dataset"] == datasets[0] else None)
+    figure, axes = _means(rows, [datasets.index(row["dataset"]) for row in rows], figsize)
     axes.set_xticks(range(len(datasets)), datasets, rotation=45 if len(datasets) > 3 else 0)
     axes.set_xlim(-0.5, len(datasets) - 0.5)
     axes.set_xlabel("dataset")
-    axes.set_ylabel(metric)
-    axes.legend(title="mean ± standard deviation")
     return figure
 
 
@@ -166,12 +158,9 @@ def plot_test_size_impact(
     Parameters
     ----------
     table : sequence of mappings
-        Each with "test_size", "method", "score", "mean" and "sd". A deviation that is NaN is not
-        drawn.
+        As for `plot_metric_comparison`, with "test_size" instead of "dataset".
     metric : str, default "f1"
-        The score to draw.
     figsize : (float, float), default (10, 6)
-        Width and height in inches.
 
     Returns
     -------
@@ -180,7 +169,7 @@ def plot_test_size_impact(
     Raises
     ------
     ValueError
-        If table is empty, a row lacks one of the five, or no row has that score.
+        As `plot_metric_comparison`.
 
     Examples
     --------
@@ -188,38 +177,47 @@ def plot_test_size_impact(
     >>> plot_test_size_impact([row]).axes[0].get_xlabel()
     'test rows / all rows'
     """
-    rows = _of_score(table, metric, "test_size")
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    figure, (axes,) = panels(1, figsize=figsize)
-    for i, method in enumerate(methods):
-        own = sorted((r for r in rows if r["method"] == method), key=lambda r: r["test_size"])
-        colour = OKABE_ITO[i % len(OKABE_ITO)]
-        # Beside one another, so that no interval hides another.
-        x = [row["test_size"] + 0.012 * _offset(i, len(methods)) for row in own]
-        axes.plot(x, [row["mean"] for row in own], color=colour, linewidth=1, alpha=0.6)
-        for at, row in zip(x, own, strict=True):
-            _point(axes, at, row, i, method if row is own[0] else None)
+    rows = sorted(_of_score(table, metric, "test_size"), key=lambda row: row["test_size"])
+    figure, axes = _means(rows, [row["test_size"] for row in rows], figsize, 0.012, joined=True)
     axes.set_xlabel("test rows / all rows")
-    axes.set_ylabel(metric)
-    axes.legend(title="mean ± standard deviation")
     return figure
 
 
-def _point(axes: Any, x: float, row: Mapping[str, Any], i: int, label: str | None) -> None:
-    axes.errorbar(
-        x,
-        row["mean"],
-        yerr=row["sd"] if math.isfinite(row["sd"]) else None,
-        fmt=MARKERS[i % len(MARKERS)],
-        capsize=4,
-        color=OKABE_ITO[i % len(OKABE_ITO)],
-        label=label,
-    )
+def _means(
+    rows: Rows,
+    places: Sequence[float],
+    figsize: tuple[float, float],
+    width: float = 1.0,
+    joined: bool = False,
+) -> tuple[Figure, Any]:
+    """Draw the means at their places, methods beside one another so that none hides another."""
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    figure, (axes,) = panels(1, figsize=figsize)
+    for i, method in enumerate(methods):
+        colour, label = OKABE_ITO[i % len(OKABE_ITO)], method
+        shift = width * _offset(i, len(methods))
+        own = [(x + shift, r) for x, r in zip(places, rows, strict=True) if r["method"] == method]
+        if joined:
+            means = [row["mean"] for _, row in own]
+            axes.plot([x for x, _ in own], means, color=colour, linewidth=1, alpha=0.6)
+        for x, row in own:
+            axes.errorbar(
+                x,
+                row["mean"],
+                yerr=row["sd"] if math.isfinite(row["sd"]) else None,
+                fmt=MARKERS[i % len(MARKERS)],
+                capsize=4,
+                color=colour,
+                label=label,
+            )
+            label = None  # once in the legend
+    axes.set_ylabel(rows[0]["score"])
+    axes.legend(title="mean ± standard deviation")
+    return figure, axes
 
 
-def _arms(row: Mapping[str, Any]) -> list[list[float]] | None:
+def _arms(middle: float, low: float, high: float) -> list[list[float]] | None:
     """Lengths of the error bar's two arms; None where there is no interval."""
-    middle, low, high = (row[key] for key in ("difference", "difference_low", "difference_high"))
     return [[middle - low], [high - middle]] if math.isfinite(low + high) else None
 
 

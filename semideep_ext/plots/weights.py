@@ -53,6 +53,8 @@ def plot_weights(
     figure, drawn = panels(len(weights_by_metric), columns)
     for axes, (name, weights) in zip(drawn, weights_by_metric.items(), strict=True):
         d = diagnose_weights(weights)
+        if not d.n:
+            raise ValueError(f"there are no weights of {name!r}; give at least one")
         w = _by_mean(np.asarray(weights, dtype=np.float64))
         classes = np.zeros(d.n, dtype=int) if labels is None else np.asarray(labels)
         if len(classes) != d.n:

@@ -1,0 +1,197 @@
+"""Promises of semideep_ext.cli: results on stdout, the rest on stderr, four exit codes."""
+
+import inspect
+import json
+import os
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from cli_runner import FEW, misused, ran, refused, run, subprocess_of
+
+from semideep_ext import cli, demo
+
+COMMANDS = ("weights", "select", "train", "experiment", "bench", "demo", "info")
+
+
+DEMO_PARAMETERS = inspect.signature(demo.run_demo).parameters.values()
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Record the calls to the demo instead of running it."""
+    calls = []
+
+    def record(*arguments):
+        calls.append(arguments)
+        print("the table")
+        return [{"method": "baseline", "mean": float("nan")}]
+
+    monkeypatch.setattr(demo, "run_demo", record)
+    return calls
+
+
+def test_demo_passes_its_options_on(calls):
+    options = ["--seeds", "3", "--epochs", "7", "--output-dir", "here"]
+    assert "the table" in ran("demo", *options).stdout
+    assert calls == [(3, 7, "here")]
+
+
+def test_the_defaults_are_those_of_run_demo(calls):
+    assert cli.main(["demo"]) == 0
+    assert calls == [tuple(p.default for p in DEMO_PARAMETERS)]
+
+
+def test_json_replaces_what_the_demo_prints(calls):
+    shown = ran("demo", "--json")
+    assert json.loads(shown.stdout)["table"] == [{"method": "baseline", "mean": None}]
+    assert shown.stderr == "the table\n"
+
+
+def test_info_shows_the_configuration(monkeypatch):
+    from semideep_ext.config import config
+
+    assert ran("info").stdout.startswith("semideep_ext")
+    assert json.loads(ran("info", "--json").stdout) == config()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command):
+    shown = ran(command, "--help").stdout
+    assert f"\n    semideep {command} " in shown and "--json" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["unknown"], "No such command 'unknown'"),
+        (["demo", "--seeds", "1"], "'1': give an integer of at least 2"),
+        (["demo", "--seeds", "many"], "'many': give an integer"),
+        (["demo", "--epochs", "0"], "'0': give an integer of at least 1"),
+        (["demo", "--unknown"], "No such option: --unknown"),
+        (["weights", "a.csv"], "Missing argument 'TEST'"),
+        (["weights", "a.csv", "b.csv", "--metric", "far"], "'far' is not one of euclidean, sq"),
+        (
+            ["weights", "a.csv", "b.csv", "--lambda", "0"],
+            "'0': give a finite number > 0, or median",
+        ),
+        (["weights", "a.csv", "b.csv", "--lambda", "big"], "'big': give a finite number > 0"),
+        (["weights", "a.csv", "b.csv", "-o", "w.xls"], "'w.xls': allowed are .npy, .npz"),
+        (["weights", "a.csv", "b.csv", "-o", "no/w.npy"], "the folder no does not exist"),
+        (["weights", "a.csv", "b.csv", "-o", "-", "--json"], "cannot hold both JSON and CSV"),
+        (["weights", "a.csv", "b.csv", "-o", "folder.npy"], "'folder.npy' is a folder"),
+        (["select", "a.csv", "b.csv"], "Missing option '--label'"),
+        (["select", "a.csv", "b.csv", "--label", "y", "--scoring", "far"], "'far' is not one of"),
+        (["train", "a.csv", "b.csv", "--label", "y", "--learning-rate", "0"], "'0': give a finite"),
+        (["train", "a.csv", "b.csv", "--label", "y", "--device", "tpu"], "'tpu': give cpu, cuda"),
+        (["train", "a.csv", "b.csv", "--label", "y", "--device", "cuda:x"], "'cuda:x': give cpu"),
+        (["experiment", "--dataset", "iris", "--jobs", "0"], "'0': give an integer of at least 1"),
+        (["experiment", "--dataset", "iris", "--learning-rate", "nan"], "'nan': give a finite"),
+        (["select", "a.csv", "b.csv", "--label", "y", "--metrics", "cosine,far"], "'far' is not"),
+        (["train", "a.csv", "b.csv", "--label", "y", "--hidden", "a"], "'a': give widths such as"),
+        (["train", "a.csv", "b.csv", "--label", "y", "--resume"], "needs --model mlp and"),
+        (
+            ["train", "a.csv", "b.csv", "--label", "y", "--checkpoint", "m.joblib"],
+            "for --model mlp the suffix is .safetensors",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_usage_exits_with_2_and_says_what_is_allowed(arguments, said):
+    Path("folder.npy").mkdir()
+    assert said in misused(*arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["weights", "-o"],
+        ["select", "--label", "y", "-o"],
+        ["train", "--label", "y", "--predictions"],
+    ],
+    ids=" ".join,
+)
+def test_no_output_replaces_the_rows_that_are_read(small, arguments):
+    command, *options = arguments
+    before = [Path(name).read_text() for name in small[:2]]
+    for name in ("train.csv", "./test.csv"):
+        said = misused(command, *small[:2], *options, name)
+        assert f"{name!r} holds the rows that are read: give another name" in said
+    assert [Path(name).read_text() for name in small[:2]] == before
+
+
+def test_a_card_that_is_not_there_is_one_line(small, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    said = refused("train", *small, "--device", "cuda:1")
+    assert "--device cuda:1: torch sees 1 cards; leave it out, or give cpu" in said
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_of_several_lines_is_shown_as_one(monkeypatch):
+    monkeypatch.setattr(demo, "run_demo", lambda *_: warnings.warn("one\n\ntwo", stacklevel=1))
+    assert ran("demo").stderr == "warning: one two\n"
+
+
+def test_main_returns_the_exit_code():
+    assert [cli.main(["info"]), cli.main(["unknown"])] == [0, 2]
+
+
+def test_interrupting_exits_with_130_and_one_line(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "run_demo", interrupted)
+    result = run("demo")
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    assert "file' is a file: give a folder" in misused("demo", "--output-dir", tmp_path / "file")
+
+
+def test_what_is_missing_is_named_with_its_extra(small, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "pip install 'semideep_ext[cli]'" in refused("weights", *small)
+    monkeypatch.delitem(sys.modules, "semideep_ext.cli.app")
+    monkeypatch.setitem(sys.modules, "typer", None)
+    assert cli.main(["info"]) == 1
+    said = "the command line needs typer: pip install 'semideep_ext[cli]'\n"
+    assert capsys.readouterr().err == said
+
+
+def test_progress_goes_to_stderr_and_stdout_holds_nothing_but_json(cancer):
+    process = subprocess_of("select", *cancer, *FEW, "--progress", "--json")
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert json.loads(out)["table"] and "fits: 100%" in err
+
+
+def test_a_process_exits_with_1_for_bad_data(small):
+    Path("test.csv").write_text("a,b\n1,x\n")
+    process = subprocess_of("weights", *small)
+    out, err = process.communicate(timeout=100)
+    assert (process.returncode, out) == (1, "") and "test.csv, line 2, column 'b'" in err
+
+
+def test_ctrl_c_ends_a_training_without_a_traceback(small):
+    options = ["--epochs", "1000000", "--checkpoint", "run.safetensors"]
+    process = subprocess_of("train", *small, *options)
+    while not Path("run.safetensors").exists() and process.poll() is None:
+        time.sleep(0.05)  # it is training once the first checkpoint is there
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=100)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "interrupted" and "Traceback" not in err
+    assert sorted(os.listdir()) == ["run.safetensors", "test.csv", "train.csv"]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(small):
+    with subprocess_of("weights", *small, "-o", "-") as process:
+        process.stdout.close()
+        err = process.stderr.read()
+    assert process.returncode == 1 and "Traceback" not in err
