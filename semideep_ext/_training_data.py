@@ -1,25 +1,45 @@
-"""What trainers demand of rows and labels, beyond what the op does: finite numbers and no gaps."""
+"""What trainers demand of rows, labels and settings, beyond what the op does."""
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
-from semideep_ext._inputs import column_names, is_missing, to_numpy
+from semideep_ext._inputs import column_names, is_missing, to_numpy, to_tensor
 
 BLOCK = 1 << 22  # values looked at at once, so that a memory map is never read into memory whole
 
 
-def check_features(X: Any, name: str) -> np.ndarray:
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Refuse what is no whole number, or one below the least."""
+    if not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{name}={value!r}: give a whole number >= {least}")
+
+
+def check_number(name: str, value: Any, zero: bool = False) -> None:
+    """Refuse what is no finite number above 0, or 0 where that is allowed; 0-d tensors are one."""
+    is_number = isinstance(value, numbers.Real) or (torch.is_tensor(value) and value.ndim == 0)
+    if not is_number or not 0 <= value < math.inf or (value == 0 and not zero):
+        raise ValueError(f"{name}={value!r}: give a finite number {'>=' if zero else '>'} 0")
+
+
+def check_features(
+    X: Any, name: str, start: int = 0, columns: list[Any] | None = None
+) -> np.ndarray:
     """Rows as float32 or float64, as given, of which every value is finite in float32.
 
-    A memory map stays one, of the dtype that it has.
+    A memory map stays one, of the dtype that it has. Errors number the rows from `start` on, and
+    name the columns; by default those of a DataFrame.
     """
-    columns = column_names(X)
-    X = X.detach().cpu().numpy() if torch.is_tensor(X) else to_numpy(name, X)
+    if X is None:
+        raise ValueError(f"{name} is missing: give one row of numbers per row of data")
+    columns = columns or column_names(X)
+    X = _to_array(X, name)
     if X.dtype.kind == "O":  # pandas columns of numbers with missing values
         X = np.where(np.vectorize(is_missing, otypes=[bool])(X), np.nan, X)
     try:
@@ -34,7 +54,7 @@ def check_features(X: Any, name: str) -> np.ndarray:
         raise ValueError(
             f"{name} has shape {features.shape}; allowed is (rows, features), rows > 0"
         )
-    _check_finite(features, name, columns)
+    _check_finite(features, name, columns, start)
     return features
 
 
@@ -59,7 +79,7 @@ def in_blocks(X: np.ndarray) -> Iterator[np.ndarray]:
         yield X[start : start + step]
 
 
-def _check_finite(features: np.ndarray, name: str, columns: list[Any] | None) -> None:
+def _check_finite(features: np.ndarray, name: str, columns: list[Any] | None, start: int) -> None:
     count, first, before = 0, None, 0
     for block in in_blocks(features):
         with np.errstate(over="ignore"):
@@ -71,7 +91,7 @@ def _check_finite(features: np.ndarray, name: str, columns: list[Any] | None) ->
         row, *column = first
         where = repr(columns[column[0]]) if columns else ", ".join(map(str, column))
         raise ValueError(
-            f"{name} holds {features[first]} at row {row}, column {where} ({count} "
+            f"{name} holds {features[first]} at row {start + row}, column {where} ({count} "
             "values in all are not finite in float32); impute or drop them"
         )
 
@@ -107,4 +127,18 @@ def as_array(y: Any, name: str) -> np.ndarray:
     """Labels as an array of any dtype."""
     if y is None:
         raise ValueError(f"{name} is missing: give one label per row")
-    return y.detach().cpu().numpy() if torch.is_tensor(y) else np.asarray(y)
+    array = _to_array(y, name)
+    if array.dtype.kind in "US" and not hasattr(y, "dtype"):
+        # Of ["a", nan, 1], numpy makes strings: a missing label would become the class "nan".
+        items = np.asarray(y, dtype=object)
+        if not all(isinstance(item, (str, bytes)) for item in items.flat):
+            return items
+    return array
+
+
+def _to_array(values: Any, name: str) -> np.ndarray:
+    if not torch.is_tensor(values):
+        return to_numpy(name, values)
+    tensor = to_tensor(name, values).detach().cpu()  # which refuses sparse ones
+    array: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array

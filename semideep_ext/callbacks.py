@@ -10,9 +10,11 @@ from __future__ import annotations
 import copy
 import math
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from semideep_ext._files import remove_leftovers
+from semideep_ext._training_data import check_number, check_whole
 
 HOOKS = (
     "on_train_begin",
@@ -23,6 +25,18 @@ HOOKS = (
     "on_epoch_end",
     "on_train_end",
 )
+
+
+def in_order(callbacks: Any) -> list[Any]:
+    """Check callbacks, and put checkpoints last: they must hold what the others did."""
+    given = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    for callback in given:
+        if isinstance(callback, type) or not any(hasattr(callback, hook) for hook in HOOKS):
+            raise ValueError(
+                f"callbacks holds {callback!r}; give a list of objects, not classes, that have any "
+                f"of the hooks {', '.join(HOOKS)}, such as callbacks=[EarlyStopping()]"
+            )
+    return sorted(given, key=lambda callback: isinstance(callback, Checkpoint))
 
 
 class Callback:
@@ -60,7 +74,7 @@ class Callback:
         """After an epoch, which is in the history; `last` if it is the last asked for."""
 
     def on_train_end(self, trainer: Any, X: Any = None, y: Any = None, **details: Any) -> None:
-        """Training ended."""
+        """Training ended, also by an error or Ctrl-C."""
 
 
 class ProgressBar(Callback):
@@ -138,11 +152,8 @@ class EarlyStopping(Callback):
         lower_is_better: bool | None = None,
         load_best: bool = True,
     ) -> None:
-        if patience < 1 or not 0 <= threshold < math.inf:
-            raise ValueError(
-                f"patience={patience!r}, threshold={threshold!r}: allowed are a whole number >= 1 "
-                "and a finite number >= 0"
-            )
+        check_whole("patience", patience, 1)
+        check_number("threshold", threshold, zero=True)
         if lower_is_better is None:
             lower_is_better = monitor.endswith("loss") or monitor in ("mse", "mae")
         self.monitor, self.patience, self.threshold = monitor, patience, threshold
@@ -209,7 +220,7 @@ class Checkpoint(Callback):
     Parameters
     ----------
     path : path-like
-        The file; one training per file.
+        The file; one training per file. Its folder is made when training begins.
     every : int, default 1
         Epochs between two checkpoints; the last epoch is always written.
     resume : bool, default False
@@ -218,13 +229,15 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1, resume: bool = False) -> None:
-        if every < 1:
-            raise ValueError(f"every={every!r}: give a whole number of epochs >= 1")
+        check_whole("every", every, 1)
         self.path, self.every, self.resume = os.fspath(path), every, resume
 
     def on_train_begin(self, trainer: Any, X: Any = None, y: Any = None, **details: Any) -> None:
         """Go on from the file, if asked to."""
+        if os.path.isdir(self.path):  # else found out only after the first epoch
+            raise ValueError(f"{self.path} is a folder; give Checkpoint the path of a file")
         if trainer.is_main_process:
+            os.makedirs(os.path.dirname(os.path.realpath(self.path)), exist_ok=True)
             remove_leftovers(self.path)
         if self.resume and trainer.epoch == 0 and os.path.exists(self.path):
             trainer.load_checkpoint(self.path)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 REDUCTIONS = ("none", "mean", "sum")
+BINARY_LOSSES = (nn.BCEWithLogitsLoss, nn.BCELoss)
+REGRESSION_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss)
 
 
 class WeightedLoss(nn.Module):
@@ -33,7 +35,7 @@ class WeightedLoss(nn.Module):
     Raises
     ------
     ValueError
-        If reduction is none of the three.
+        If reduction is none of the three, or base_loss cannot be called with predictions.
 
     Notes
     -----
@@ -57,6 +59,11 @@ class WeightedLoss(nn.Module):
             raise ValueError(f"reduction={reduction!r}: choose one of {', '.join(REDUCTIONS)}")
         if base_loss is None:
             base_loss = nn.CrossEntropyLoss()
+        if not callable(base_loss) or isinstance(base_loss, type):
+            raise ValueError(
+                f"the loss is {base_loss!r}; give a module that is built, such as "
+                "torch.nn.CrossEntropyLoss(), or a function of predictions and targets"
+            )
         if isinstance(base_loss, nn.Module) and hasattr(base_loss, "reduction"):
             # Deep: moving a shallow copy to a device would move the argument's buffers with it.
             base_loss = copy.deepcopy(base_loss)
@@ -72,8 +79,8 @@ class WeightedLoss(nn.Module):
         predictions : Tensor, shape (N, ...)
             What base_loss takes.
         targets : Tensor, shape (N, ...)
-            What base_loss takes. For the two BCE losses, predictions of shape (N,) and (N, 1) both
-            go with targets of shape (N,) or (N, 1), of any integer, bool or float dtype.
+            What base_loss takes. For torch's BCE and regression losses, predictions of shape (N,)
+            and (N, 1) both go with targets of shape (N,) or (N, 1), of any real dtype.
         weights : Tensor or array-like, shape (N,), optional
             Default 1 for each row.
 
@@ -87,8 +94,8 @@ class WeightedLoss(nn.Module):
         ValueError
             If the base loss does not give one loss per row, or weights is not of shape (N,).
         """
-        if isinstance(self.base_loss, (nn.BCEWithLogitsLoss, nn.BCELoss)):
-            targets = _match_binary_targets(predictions, targets)
+        if isinstance(self.base_loss, (*BINARY_LOSSES, *REGRESSION_LOSSES)):
+            targets = _match_targets(predictions, targets)
         losses = self._per_row(self.base_loss(predictions, targets), len(predictions))
         if weights is not None:
             weights = torch.as_tensor(weights, dtype=losses.dtype, device=losses.device)
@@ -117,15 +124,18 @@ class WeightedLoss(nn.Module):
         return losses if losses.ndim == 1 else losses.flatten(1).mean(1)
 
 
-def _match_binary_targets(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Give targets the dtype of the predictions, and (N,) or (N, 1) their shape too."""
+def _match_targets(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Give targets the dtype of the predictions, and (N,) or (N, 1) their shape too.
+
+    Torch's regression losses would broadcast (N,) with (N, 1) to N x N, with a warning only.
+    """
     if targets.shape != predictions.shape:
         n = len(predictions)
         column = {(n,), (n, 1)}
         if tuple(targets.shape) not in column or tuple(predictions.shape) not in column:
             raise ValueError(
                 f"predictions of shape {tuple(predictions.shape)} and targets of shape "
-                f"{tuple(targets.shape)}; a binary loss takes equal shapes, or (N,) with (N, 1); "
+                f"{tuple(targets.shape)}; this loss takes equal shapes, or (N,) with (N, 1); "
                 "for a model with one output per class use WeightedCrossEntropyLoss"
             )
         targets = targets.reshape(predictions.shape)

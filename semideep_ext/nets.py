@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from semideep_ext.diagnostics import check_weights
+
 __all__ = ["SampleWeightMixin"]
 
 _ROWS, _WEIGHTS = "rows", "sample_weight"
@@ -45,7 +47,7 @@ class SampleWeightMixin:
         Raises
         ------
         ValueError
-            If X is a DataFrame, dict or tuple, or there is not one weight per row.
+            If X is a DataFrame, dict or tuple, or there is not one finite weight >= 0 per row.
         """
         if sample_weight is not None:
             if not isinstance(X, (np.ndarray, torch.Tensor)):
@@ -53,10 +55,8 @@ class SampleWeightMixin:
                     f"X is a {type(X).__name__}: with sample_weight, only an array or a tensor is "
                     "allowed; pass X.to_numpy(dtype='float32')"
                 )
-            weights = np.asarray(sample_weight, dtype=np.float32)
-            if weights.shape != (len(X),):
-                raise ValueError(f"sample_weight has shape {weights.shape} for {len(X)} rows")
-            X = {_ROWS: X, _WEIGHTS: weights}
+            weights = check_weights(sample_weight, "sample_weight", len(X))
+            X = {_ROWS: X, _WEIGHTS: weights.astype(np.float32)}
         return super().fit(X, y, **fit_params)  # type: ignore[misc]
 
     def infer(self, x: Any, **fit_params: Any) -> Any:

@@ -107,10 +107,21 @@ def _sample(rows: Any) -> Any:
     elif hasattr(rows, "to_numpy"):
         rows = rows.to_numpy()
     rows = np.asarray(rows)
-    if len(rows) <= SAMPLE:
-        return rows
+    return rows if len(rows) <= SAMPLE else rows[sample_numbers(len(rows))]
+
+
+def sample_numbers(n: int) -> np.ndarray:
+    """Numbers of the rows, of n, that a median is taken of; the same in every call.
+
+    Examples
+    --------
+    >>> sample_numbers(3)
+    array([0, 1, 2])
+    """
+    if n <= SAMPLE:
+        return np.arange(n)
     # Not every k-th row: the data may be periodic.
-    return rows[np.random.default_rng(0).choice(len(rows), SAMPLE, replace=False)]
+    return np.random.default_rng(0).choice(n, SAMPLE, replace=False)
 
 
 def _distances(x: np.ndarray, y: np.ndarray, metric: Any) -> np.ndarray:

@@ -7,10 +7,7 @@ devices, precision and processes are Accelerate's, and what happens around it is
 
 from __future__ import annotations
 
-import math
-import numbers
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +19,8 @@ from semideep_ext._training.checkpoints import read_checkpoint, write_checkpoint
 from semideep_ext._training.predictor import Predictor, evaluation_mode
 from semideep_ext._training.rows import DatasetRows, open_rows
 from semideep_ext._training.tasks import make_task
-from semideep_ext.callbacks import Checkpoint, ProgressBar
+from semideep_ext._training_data import check_number, check_whole
+from semideep_ext.callbacks import ProgressBar, in_order
 from semideep_ext.functional import DEFAULT_EPS
 from semideep_ext.losses import WeightedLoss
 
@@ -48,8 +46,10 @@ class WeightedTrainer(Predictor):
     weights : {"distance", "idw"}, array-like of shape (N,), callable or None, default "distance"
         (1/M) sum_j exp(-lambda d), (1/M) sum_j 1/(d + idw_eps), given weights, a function of the
         arrays (X_train, X_test) that returns N weights, or no weighting. Distances are those of
-        rows flattened to (N, D), in the raw space unless `recompute_every` is given.
+        rows flattened to (N, D), in the raw space unless `recompute_every` is given. They are
+        computed on the device of training where that is the CPU or CUDA, else on the CPU.
     distance_metric : str or callable, default "euclidean"
+        A callable gets tensors on the device on which weights are computed.
     lambda_ : float or "median", default 0.8
         "median": 1 over the median distance, see `semideep_ext.scales.median_lambda`.
     loss_fn : nn.Module or callable, optional
@@ -85,7 +85,8 @@ class WeightedTrainer(Predictor):
     seed : int, optional
         Decides the order of the rows and all that is random in training, whatever ran before.
         Default: drawn from torch's global generator. `train` leaves global random states untouched.
-    callbacks : sequence of objects with hooks of `callbacks.Callback`
+    callbacks : one object, or a sequence of objects, with hooks of `callbacks.Callback`
+        Called in this order, checkpoints last.
     normalize : bool, default False
         Divide the weights by their mean.
     idw_eps, idw_cap : float, default 1e-3; float, optional
@@ -160,29 +161,43 @@ class WeightedTrainer(Predictor):
         gradient_accumulation_steps: int = 1,
         mixed_precision: str | None = None,
         seed: int | None = None,
-        callbacks: Sequence[Any] = (),
+        callbacks: Any = (),
         normalize: bool = False,
         idw_eps: float = DEFAULT_EPS,
         idw_cap: float | None = None,
         recompute_every: int | None = None,
         features: Any = None,
     ) -> None:
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("epochs", epochs, 0),
-            ("gradient_accumulation_steps", gradient_accumulation_steps, 1),
-            ("recompute_every", 1 if recompute_every is None else recompute_every, 1),
-            ("seed", 0 if seed is None else seed, 0),
-        ):
-            if not isinstance(value, numbers.Integral) or value < least:
-                raise ValueError(f"{name}={value!r}: give a whole number >= {least}")
-        if clip_grad_norm is not None and not 0 < clip_grad_norm < math.inf:
-            raise ValueError(f"clip_grad_norm={clip_grad_norm!r}: give a finite number > 0 or None")
-        self._weighting = weighting.Weighting(
-            weights, distance_metric, lambda_, normalize, idw_eps, idw_cap, recompute_every
+        if not isinstance(model, nn.Module):
+            raise ValueError(
+                f"model={model!r}: give a torch.nn.Module that is built, such as Net() rather than "
+                "Net or a function"
+            )
+        check_whole("batch_size", batch_size, 1)
+        check_whole("epochs", epochs, 0)
+        check_whole("gradient_accumulation_steps", gradient_accumulation_steps, 1)
+        if seed is not None:
+            check_whole("seed", seed, 0)
+        if clip_grad_norm is not None:
+            check_number("clip_grad_norm", clip_grad_norm)
+        self.callbacks = in_order(callbacks)
+        if verbose:
+            self.callbacks.insert(0, ProgressBar())
+        self.weighting = weighting.Weighting(
+            weights,
+            distance_metric,
+            lambda_,
+            normalize,
+            idw_eps,
+            idw_cap,
+            recompute_every,
+            features,
         )
+        if recompute_every is not None:
+            with weighting.feature_extractor(model, features):
+                pass  # which refuses features that the model lacks now, not epochs later
         self.batch_size, self.epochs, self.verbose = batch_size, epochs, verbose
-        self.clip_grad_norm, self._features = clip_grad_norm, features
+        self.clip_grad_norm = clip_grad_norm
         self._launch = device, mixed_precision, gradient_accumulation_steps
         self.accelerator = processes.make_accelerator(*self._launch)
         self.device, self.precision = self.accelerator.device, self.accelerator.mixed_precision
@@ -206,9 +221,6 @@ class WeightedTrainer(Predictor):
         self.optimizer = loop.make_optimizer(optimizer, model, learning_rate)
         self.scheduler = loop.make_scheduler(scheduler, scheduler_interval, self.optimizer)
         self.scheduler_interval = scheduler_interval
-        given = [ProgressBar(), *callbacks] if verbose else callbacks
-        # Checkpoints last: they must hold what the other callbacks did.
-        self.callbacks = sorted(given, key=lambda callback: isinstance(callback, Checkpoint))
         keys = ("train_loss", "val_loss", *self._task.score_names)
         self.history: dict[str, list[float]] = {key: [] for key in keys}
         self.should_stop, self._begun, self._resumed = False, 0, False
@@ -225,15 +237,15 @@ class WeightedTrainer(Predictor):
         n = len(self.rows)
         self._task = make_task(task, y_train, n, getattr(loss_fn, "base_loss", loss_fn))
         self.classes_ = self._task.classes_
-        self.targets = self._task.targets(y_train, n, "y_train").to(self.device)
-        self._class_factors = None
+        self.targets = self._targets(y_train, n, "y_train")
+        self.class_factors = None
         if class_weight is not None:
-            self._class_factors = weighting.class_factors(
+            self.class_factors = weighting.class_factors(
                 class_weight, self.classes_, self.targets.cpu().numpy()
             )
         test = None if X_test is None else self._open(X_test, "X_test")
-        self.set_weights(self._weighting.from_rows(self.rows, test))
-        self._test = None if self._weighting.recompute_every is None else test
+        self.set_weights(self.weighting.from_rows(self.rows, test, self.device))
+        self._test = None if self.weighting.recompute_every is None else test
 
     @property
     def epoch(self) -> int:
@@ -253,7 +265,9 @@ class WeightedTrainer(Predictor):
     def train(self, X_val: Any = None, y_val: Any = None) -> dict[str, list[float]]:
         """Train for `epochs` epochs; a second call goes on from there.
 
-        After `load_checkpoint`, only the epochs that the interrupted call lacks are trained.
+        After `load_checkpoint`, only the epochs that the interrupted call lacks are trained. After
+        an error or Ctrl-C, the epochs that were completed stand in `history`, and `on_train_end`
+        is called, so that early stopping puts its best weights back.
 
         Parameters
         ----------
@@ -283,9 +297,11 @@ class WeightedTrainer(Predictor):
         ):
             self.notify("on_train_begin", X=X_val, y=y_val, resumed=self._resumed)
             self._resumed = False
-            while self.epoch < self.epoch_range[1] and not self.should_stop:
-                self._run_epoch(model, optimizer, validation)
-            self.notify("on_train_end", X=X_val, y=y_val)
+            try:
+                while self.epoch < self.epoch_range[1] and not self.should_stop:
+                    self._run_epoch(model, optimizer, validation)
+            finally:
+                self.notify("on_train_end", X=X_val, y=y_val)
         return self.history
 
     def _run_epoch(self, model: nn.Module, optimizer: Any, validation: Any) -> None:
@@ -293,7 +309,7 @@ class WeightedTrainer(Predictor):
         order = processes.seed_everything(self.seed, self.epoch, 0)
         plan = self.rows.plan(self.batch_size, accelerator.gradient_accumulation_steps, order)
         processes.seed_everything(self.seed, self.epoch, 1 + accelerator.process_index)
-        every = self._weighting.recompute_every
+        every = self.weighting.recompute_every
         if every is not None and self.epoch and self.epoch % every == 0:
             self._recompute_weights()
         self.notify("on_epoch_begin")
@@ -341,7 +357,7 @@ class WeightedTrainer(Predictor):
         """Weigh the training rows by w, (N,), and the class weights; None weighs by the latter."""
         self.sample_weights = w
         self.row_weights = weighting.as_row_weights(
-            w, self._class_factors, self._dtype, self.device
+            w, self.class_factors, self._loss_dtype, self.device
         )
 
     def _recompute_weights(self) -> None:
@@ -349,9 +365,9 @@ class WeightedTrainer(Predictor):
         if self.is_main_process and self._test is not None:
             with (
                 evaluation_mode(self.model),
-                weighting.feature_extractor(self.model, self._features) as extract,
+                weighting.feature_extractor(self.model, self.weighting.features) as extract,
             ):
-                w = self._weighting.from_features(
-                    extract, self._batches(self.rows), self._batches(self._test), len(self.rows)
+                w = self.weighting.from_features(
+                    extract, self._batches(self.rows), self._batches(self._test)
                 )
         self.set_weights(processes.from_main(self.accelerator, w))

@@ -151,24 +151,37 @@ class LabeledSplit:
         groups : array-like, shape (N,), optional
             For a `cv` that keeps groups together.
         """
+        rows, labels, unlabeled_rows, groups = self._labeled(y, groups)
+        for train, test in self._folds(labels).split(np.zeros((len(rows), 1)), labels, groups):
+            yield np.sort(np.concatenate([rows[train], unlabeled_rows])), rows[test]
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Count the folds; `cv` may need y and groups for that, as in `split`."""
+        if y is None:
+            return int(check_cv(self.cv).get_n_splits(X, y, groups))
+        rows, labels, _, groups = self._labeled(y, groups)
+        return int(self._folds(labels).get_n_splits(rows, labels, groups))
+
+    def _labeled(self, y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
+        """Numbers of the labelled rows, their labels, the numbers of the others; own groups."""
         y = check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
         first = y if y.ndim == 1 else y[:, 0]
         labeled = np.array(
             [not is_missing(v) and (self.unlabeled is None or v != self.unlabeled) for v in first]
         )
-        rows, unlabeled_rows = np.flatnonzero(labeled), np.flatnonzero(~labeled)
-        labels = y[rows]
-        if labels.dtype.kind == "O":
-            labels = np.array(labels.tolist())
-        classes = type_of_target(labels) in ("binary", "multiclass")
-        folds = check_cv(self.cv, labels, classifier=classes)
+        rows = np.flatnonzero(labeled)
+        if not rows.size:
+            raise ValueError(
+                f"y marks all of its {len(y)} rows as unlabelled, by {self.unlabeled!r} or NaN: "
+                "label some, or set unlabeled to another mark, or None"
+            )
+        labels = np.array(y[rows].tolist()) if y.dtype.kind == "O" else y[rows]
         groups = None if groups is None else np.asarray(groups)[rows]
-        for train, test in folds.split(np.zeros((len(rows), 1)), labels, groups):
-            yield np.sort(np.concatenate([rows[train], unlabeled_rows])), rows[test]
+        return rows, labels, np.flatnonzero(~labeled), groups
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Count the folds."""
-        return int(check_cv(self.cv).get_n_splits(X, y, groups))
+    def _folds(self, labels: np.ndarray) -> Any:
+        classes = type_of_target(labels) in ("binary", "multiclass")
+        return check_cv(self.cv, labels, classifier=classes)
 
     def __repr__(self) -> str:
         """Show the settings."""

@@ -20,9 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from semideep_ext._files import write_atomically
+from semideep_ext._inputs import to_tensor
 from semideep_ext._libraries import check_device
+from semideep_ext._training_data import check_number
 from semideep_ext.diagnostics import check_weights, warn_if_degenerate
-from semideep_ext.functional import distance_weights
+from semideep_ext.functional import DEFAULT_EPS, distance_weights
 from semideep_ext.metrics import check_kernel, check_metric
 from semideep_ext.scales import resolve_lambda
 
@@ -72,13 +74,12 @@ class DistanceWeights(nn.Module):
         lambda_: float = 0.8,
         *,
         kernel: str = "exponential",
-        eps: float = 1e-3,
+        eps: float = DEFAULT_EPS,
         learnable: bool = False,
         normalize: bool = False,
     ) -> None:
         super().__init__()
-        if not (math.isfinite(lambda_) and lambda_ > 0):
-            raise ValueError(f"lambda_={lambda_!r}: give a finite number greater than 0")
+        check_number("lambda_", lambda_)
         if learnable and kernel == "inverse":
             raise ValueError(
                 "learnable=True with kernel='inverse': 1/(d + eps) has no lambda to learn; "
@@ -86,8 +87,7 @@ class DistanceWeights(nn.Module):
             )
         if not callable(metric):
             check_metric(metric)
-        if not 0 < eps < math.inf:
-            raise ValueError(f"eps={eps!r}: give a finite number greater than 0")
+        check_number("eps", eps)
         self._has_log = check_kernel(kernel).has_log
         self.metric, self.kernel, self.eps = metric, kernel, eps
         self.learnable, self.normalize = learnable, normalize
@@ -203,7 +203,10 @@ class WeightComputer:
         """
         check_device(self.device, self.distance_metric)
         if self.device.type != "cpu" or torch.is_tensor(X_train) or torch.is_tensor(X_test):
-            X_train, X_test = self._tensor(X_train), self._tensor(X_test)
+            X_train, X_test = (
+                to_tensor(name, X).detach().to(self.device)
+                for name, X in (("X_train", X_train), ("X_test", X_test))
+            )
         lambda_ = resolve_lambda(self.lambda_, X_train, X_test, self.distance_metric)
         w = distance_weights(X_train, X_test, self.distance_metric, lambda_)
         w = w.cpu().numpy() if torch.is_tensor(w) else w
@@ -216,11 +219,6 @@ class WeightComputer:
         warn_if_degenerate(w, self.distance_metric)
         self.weights = w
         return w.copy()
-
-    def _tensor(self, X: Any) -> Tensor:
-        if not torch.is_tensor(X):
-            X = torch.from_numpy(np.array(X))
-        return X.detach().to(self.device)
 
     def get_tensor_weights(self, indices: Any = None) -> Tensor:
         """Give the weights as a float32 tensor on `device`: a copy.

@@ -170,15 +170,73 @@ def test_a_second_training_starts_with_new_patience():
     assert t.epoch == 4 and stop.best_epoch_ == 3
 
 
-@pytest.mark.parametrize("options", [{"patience": 0}, {"threshold": -1.0}])
-def test_impossible_early_stopping_is_refused(options):
-    with pytest.raises(ValueError, match="patience="):
-        EarlyStopping(**options)
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("patience", 0), ("patience", "3"), ("threshold", -1.0), ("threshold", "0")],
+)
+def test_impossible_early_stopping_is_refused(option, value):
+    with pytest.raises(ValueError, match=f"{option}={value!r}: give a"):
+        EarlyStopping(**{option: value})
 
 
-def test_an_impossible_checkpoint_interval_is_refused():
-    with pytest.raises(ValueError, match="every=0"):
-        Checkpoint("c", every=0)
+@pytest.mark.parametrize("every", [0, "3"])
+def test_an_impossible_checkpoint_interval_is_refused(every):
+    with pytest.raises(ValueError, match=f"every={every!r}: give a whole number >= 1"):
+        Checkpoint("c", every=every)
+
+
+def test_a_checkpoint_makes_its_folder_and_refuses_to_be_one(tmp_path):
+    trainer(callbacks=[Checkpoint(tmp_path / "new" / "folder" / "c")], epochs=1).train()
+    assert (tmp_path / "new" / "folder" / "c").exists()
+    with pytest.raises(ValueError, match="new is a folder; give Checkpoint the path of a file"):
+        trainer(callbacks=[Checkpoint(tmp_path / "new")], epochs=1).train()
+
+
+def test_a_single_callback_needs_no_list():
+    stop = EarlyStopping("train_loss")
+    assert trainer(callbacks=stop).callbacks == [stop]
+
+
+@pytest.mark.parametrize("wrong", [None, "stop", 3, EarlyStopping, [EarlyStopping], [print]])
+def test_what_has_no_hooks_is_refused_as_a_callback(wrong):
+    with pytest.raises(
+        ValueError, match=r"callbacks holds .*; give a list of objects, not classes"
+    ):
+        trainer(callbacks=wrong)
+
+
+class Interrupt(Callback):
+    """Presses Ctrl-C once, in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_grad_computed(self, trainer, **details):
+        if trainer.epoch == self.epoch:
+            self.epoch = None
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_training_goes_on_after_an_interruption(precision):
+    t = trainer(callbacks=[Interrupt(2)], mixed_precision=precision, gradient_accumulation_steps=2)
+    with pytest.raises(KeyboardInterrupt):
+        t.train(*blobs())
+    assert {key: len(values) for key, values in t.history.items()} == dict.fromkeys(t.history, 2)
+    t.train(*blobs())
+    assert t.epoch == 2 + 5
+    assert t.evaluate(*blobs())["accuracy"] == 1.0
+
+
+def test_an_interrupted_training_ends_with_the_best_weights_and_a_closed_bar(capfd):
+    recorder, stop = Recorder(), EarlyStopping()
+    scores = Scores([3.0, 1.0, 2.0])
+    t = trainer(callbacks=[scores, stop, recorder, Interrupt(3)], verbose=True)
+    with pytest.raises(KeyboardInterrupt):
+        t.train()
+    assert t.model.weight[0, 0].item() == stop.best_epoch_ == 2
+    assert recorder.calls[-1][0] == "on_train_end"
+    assert capfd.readouterr().err.endswith("\n")  # what follows begins a line of its own
 
 
 # TensorBoard

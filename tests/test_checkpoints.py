@@ -1,5 +1,6 @@
 """Promises of saved models and of training that goes on from a checkpoint."""
 
+import functools
 import json
 import math
 import os
@@ -19,6 +20,7 @@ from training import blobs, trainer
 import semideep_ext
 from semideep_ext._training.checkpoints import read_checkpoint, write_checkpoint
 from semideep_ext.callbacks import Callback, Checkpoint, EarlyStopping
+from semideep_ext.losses import WeightedLoss
 
 PACKAGE_FOLDER = str(Path(semideep_ext.__file__).parent.parent)
 
@@ -31,19 +33,21 @@ def test_a_saved_model_loads_into_another_trainer(tmp_path):
     assert torch.equal(first.model.weight, second.model.weight)
 
 
-def test_a_crash_while_saving_leaves_the_old_model(tmp_path, monkeypatch):
+@pytest.mark.parametrize("save", ["save_model", "save_checkpoint"])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_crash_while_saving_leaves_the_old_file(save, step, tmp_path, monkeypatch):
     t = trainer()
-    t.save_model(tmp_path / "model.pt")
-    old = (tmp_path / "model.pt").read_bytes()
+    getattr(t, save)(tmp_path / "file")
+    old = (tmp_path / "file").read_bytes()
     t.train()
 
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(os, step, fail)
     with pytest.raises(OSError, match="disk full"):
-        t.save_model(tmp_path / "model.pt")
-    assert [(f.name, f.read_bytes()) for f in tmp_path.iterdir()] == [("model.pt", old)]
+        getattr(t, save)(tmp_path / "file")
+    assert [(f.name, f.read_bytes()) for f in tmp_path.iterdir()] == [("file", old)]
 
 
 def test_loading_refuses_pickled_objects(tmp_path):
@@ -161,6 +165,82 @@ def test_one_cycle_is_resumed_within_its_steps(tmp_path):
     assert bits(resumed) == bits(whole)
 
 
+@pytest.mark.parametrize("interval", ["epoch", "step"])
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_all_that_has_a_state_is_resumed_together(epoch, interval, tmp_path):
+    """Accumulation, schedule, early stopping and recomputed weights, cut inside an epoch."""
+    patience = EarlyStopping("train_loss", patience=3, threshold=0.5)
+
+    def one(path, *callbacks):
+        options = {"gradient_accumulation_steps": 2, "batch_size": 8, "epochs": 20, "seed": 4}
+        options |= {"scheduler_interval": interval, "clip_grad_norm": 1.0, "normalize": True}
+        t = stateful(path, callbacks, **options)
+        t.callbacks[0].__dict__.update(patience.__dict__)
+        return t
+
+    whole = one(tmp_path / "whole")
+    whole.train(*blobs())
+    assert 3 < whole.epoch < 20  # it was early stopping that ended it
+    with pytest.raises(KeyboardInterrupt):
+        one(tmp_path / "cut", StopAt(epoch, "on_batch_end")).train(*blobs())
+    resumed = one(tmp_path / "cut")
+    resumed.train(*blobs())
+    assert bits(resumed) == bits(whole)
+
+
+def plain_loss(predictions, targets):
+    return nn.functional.cross_entropy(predictions, targets, reduction="none")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: lambda p, y: plain_loss(p, y),
+        lambda: functools.partial(nn.functional.cross_entropy, reduction="none"),
+    ],
+    ids=["function", "partial"],
+)
+def test_a_loss_that_is_a_function_is_resumed(make, tmp_path):
+    first = trainer(loss_fn=make(), seed=1)
+    first.train()
+    first.save_checkpoint(tmp_path / "c")
+    second = trainer(loss_fn=make(), seed=1)  # of another address, as in another process
+    second.load_checkpoint(tmp_path / "c")
+    assert torch.equal(first.model.weight, second.model.weight)
+
+
+class Scaled(nn.Module):
+    """A loss with a number that is learned and one that is counted."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(()))
+        self.register_buffer("calls", torch.tensor(0))
+
+    def forward(self, predictions, targets):
+        self.calls += 1
+        losses = plain_loss(predictions, targets) * (-self.scale).exp()
+        return losses + self.scale + 0.01 * self.calls
+
+
+def test_a_loss_with_a_state_is_resumed(tmp_path):
+    def one(path, *callbacks):
+        torch.manual_seed(0)
+        model, loss = nn.Linear(2, 2), Scaled()
+        optimizer = torch.optim.Adam([*model.parameters(), *loss.parameters()], lr=0.1)
+        every = [*callbacks, Checkpoint(path, resume=True)]
+        return trainer(model=model, loss_fn=loss, optimizer=optimizer, callbacks=every, seed=1)
+
+    whole = one(tmp_path / "whole")
+    whole.train()
+    with pytest.raises(KeyboardInterrupt):
+        one(tmp_path / "cut", StopAt(3)).train()
+    resumed = one(tmp_path / "cut")
+    resumed.train()
+    assert resumed.history == whole.history
+    assert torch.equal(resumed.loss_fn.base_loss.scale, whole.loss_fn.base_loss.scale)
+
+
 def test_a_finished_training_is_not_trained_again(tmp_path):
     first = stateful(tmp_path / "done", seed=4)
     first.train(*blobs())
@@ -242,7 +322,14 @@ def test_checkpoints_are_written_every_so_many_epochs_and_at_the_end(every, epoc
         ({"clip_grad_norm": 1.0}, "clip_grad_norm: None, 1.0"),
         ({"gradient_accumulation_steps": 2}, "gradient_accumulation_steps: 1, 2"),
         ({"mixed_precision": "bf16"}, "mixed_precision: no, bf16"),
-        ({"weights": np.ones(60)}, "weighted: False, True"),
+        ({"weights": np.ones(60)}, "weights: None, [0-9a-f]{16}"),
+        ({"weights": "distance", "X_test": blobs()[0]}, "weights: None, distance"),
+        ({"lambda_": 0.5}, "lambda_: 0.8, 0.5"),
+        ({"distance_metric": torch.cdist}, "metric: euclidean, <function cdist"),
+        ({"normalize": True}, "normalize: False, True"),
+        ({"class_weight": "balanced"}, "class_weight: None, [0-9a-f]{16}"),
+        ({"scheduler_interval": "step"}, "scheduler_interval: epoch, step"),
+        ({"loss_fn": WeightedLoss(reduction="sum")}, "reduction: mean, sum"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

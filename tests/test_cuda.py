@@ -15,8 +15,10 @@ from semideep_ext import (
     distance_weights,
     kernel_matmul,
 )
+from semideep_ext._training import weighting
 from semideep_ext.metrics import METRICS
 from semideep_ext.testing import DEVICES, random_rows
+from semideep_ext.trainer import WeightedTrainer
 
 MIB = 2**20
 each_metric = pytest.mark.parametrize("metric", METRICS)
@@ -341,3 +343,26 @@ def test_more_pairs_and_batches_than_32_bits_count(on_cuda):
     assert (distance_weights(x, x) == 1).all()  # 2.5e9 pairs
     batches = torch.zeros(70_000, 2, 1)  # a grid has 65535 in its second dimension
     assert (distance_weights(batches, torch.zeros(1, 1)) == 1).all()
+
+
+@needs_card
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_trainer_weighs_its_rows_on_the_card(dtype, generator, monkeypatch):
+    devices = []
+
+    def noted(x, y, *arguments, **options):
+        devices.append((x.device.type, y.device.type))
+        return distance_weights(x, y, *arguments, **options)
+
+    monkeypatch.setattr(weighting, "distance_weights", noted)
+    X = random_rows("euclidean", 64, 5, dtype, generator)
+    y = torch.arange(64) % 2
+    model = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Linear(4, 2))
+    options = {"recompute_every": 1, "epochs": 2, "verbose": False, "device": "cuda"}
+    trainer = WeightedTrainer(model, X, y, X[:9], **options)
+    expected = distance_weights(X, X[:9])
+    torch.testing.assert_close(torch.from_numpy(trainer.sample_weights), expected)
+    assert trainer.row_weights.device.type == "cuda"  # where the loop uses them
+    trainer.train(X, y)
+    assert devices == [("cuda", "cuda")] * 2
+    assert trainer.row_weights.device.type == "cuda"

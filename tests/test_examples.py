@@ -18,7 +18,10 @@ EXAMPLES = {
     "accelerate_loop.py": ([], "accelerate"),
     "basic.py": ([], "accelerate"),
     "experiment.py": (
-        ["--test-sizes", "0.4", "0.5", "--report", "--seeds", "2", "--epochs", "10"],
+        [
+            *("--dataset", "breast_cancer", "--test-sizes", "0.4", "0.5"),
+            *("--report", "--seeds", "2", "--epochs", "10"),
+        ],
         "semideep_ext.experiment",
     ),
     "huggingface_trainer.py": ([], "transformers"),

@@ -20,10 +20,10 @@ SOURCES = {".h", ".cpp", ".cu", ".cuh"}
 LAYERS = (
     {"_C", "_version", "_files", "_progress", "_fit_weighted", "_grid", "_machine"},
     {"_libraries", "datasets"},
-    {"metrics", "_inputs", "_ops", "callbacks"},
+    {"metrics", "_inputs", "_ops"},
     {"_blocks", "_derivatives", "config", "testing", "auto", "_sklearn_rows"},
     {"functional", "diagnostics", "_training_data", "cells"},
-    {"scales", "unlabeled"},
+    {"scales", "unlabeled", "callbacks"},
     {"_distance_weighted"},
     {"weights", "losses", "graph", "distributed", "preprocessing"},
     {"_training"},

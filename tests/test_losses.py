@@ -160,6 +160,27 @@ def test_binary_loss_refuses_one_target_for_many_outputs():
         WeightedBCEWithLogitsLoss()(LOGITS, TARGETS, WEIGHTS)
 
 
+@pytest.mark.parametrize("loss", [nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float64])
+def test_a_regression_loss_takes_a_column_for_its_numbers(loss, dtype):
+    predictions, targets = torch.tensor([[1.0], [5.0]]), torch.tensor([0, 3], dtype=dtype)
+    expected = loss(reduction="none")(predictions.ravel(), targets.float())
+    weighted = WeightedLoss(loss(), reduction="none")
+    torch.testing.assert_close(weighted(predictions, targets), expected)
+    torch.testing.assert_close(weighted(predictions.ravel(), targets[:, None]), expected)
+
+
+def test_a_regression_loss_refuses_to_broadcast():
+    with pytest.raises(ValueError, match=r"\(4, 3\) and targets of shape \(4,\)"):
+        WeightedLoss(nn.MSELoss())(torch.zeros(4, 3), torch.zeros(4))
+
+
+@pytest.mark.parametrize("loss", ["mse", 3, nn.MSELoss])
+def test_what_is_no_loss_is_refused(loss):
+    with pytest.raises(ValueError, match="give a module that is built"):
+        WeightedLoss(loss)
+
+
 def test_pos_weight_multiplies_the_positive_class():
     loss = WeightedBCEWithLogitsLoss(pos_weight=torch.tensor(5.0))
     assert loss(torch.zeros(1), torch.ones(1)).item() == pytest.approx(5 * 0.6931472)

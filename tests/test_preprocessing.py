@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from semideep_ext import preprocess_features
 
@@ -46,6 +47,20 @@ def test_categories_are_not_scaled():
     assert set(train[:, 1:].ravel()) == {0, 1} and train[:, 0].mean() == pytest.approx(0)
 
 
+def test_a_single_name_and_a_column_named_twice_will_do():
+    expected = preprocess_features(FRAME, OTHERS, ["colour"])
+    for columns in ("colour", ["colour", 0]):
+        for actual, wanted in zip(
+            preprocess_features(FRAME, OTHERS, columns), expected, strict=True
+        ):
+            np.testing.assert_array_equal(actual, wanted)
+
+
+def test_a_missing_category_is_one_of_its_own():
+    train, _ = preprocess_features(FRAME.assign(colour=["a", None, "a"]), OTHERS, ["colour"])
+    np.testing.assert_array_equal(train[:, 1:], [[1, 0], [0, 1], [1, 0]])
+
+
 def test_rows_of_categories_alone_will_do():
     train, test = preprocess_features(FRAME[["colour"]], OTHERS[["colour"]], ["colour"])
     assert train.shape == (3, 2) and test.shape == (2, 2)
@@ -60,6 +75,10 @@ def test_rows_of_categories_alone_will_do():
         ((FRAME, OTHERS), "X_train is not numeric"),
         ((TRAIN, [[np.nan, 1.0]]), "X_test holds nan at row 0, column 0"),
         ((FRAME, OTHERS[["size", "colour"]]), "another order"),
+        ((FRAME.assign(size=np.nan), OTHERS, ["colour"]), "nan at row 0, column 'size'"),
+        ((TRAIN, TEST, [1.5]), r"categorical_features has 1\.5"),
+        ((TRAIN, TEST, [False, True]), "categorical_features has False"),
+        ((sparse.csr_matrix(TRAIN), TEST), "a sparse matrix"),
     ],
 )
 def test_bad_input_is_refused(arguments, message):

@@ -35,9 +35,71 @@ def test_columns_of_a_dataframe_are_named():
         trainer(X=frame)
 
 
-def test_columns_of_text_are_refused():
+@pytest.mark.parametrize("dtype", [str, "category"])
+def test_columns_of_text_are_refused(dtype):
     with pytest.raises(ValueError, match="X_train is not numeric"):
-        trainer(X=pd.DataFrame({"a": ["x"] * 60}))
+        trainer(X=pd.DataFrame({"a": ["x"] * 60}, dtype=dtype))
+
+
+NUMPY_DTYPES = ["bool", "int8", "uint16", "uint64", "float16", "longdouble"]
+TORCH_DTYPES = [torch.bool, torch.int8, torch.uint16, torch.bfloat16, torch.float16]
+PANDAS_DTYPES = ["Int8", "boolean", "Float32", "category"]
+
+
+@pytest.mark.parametrize("dtype", [*NUMPY_DTYPES, *TORCH_DTYPES, *PANDAS_DTYPES], ids=str)
+def test_numbers_of_any_dtype_train_like_float64(dtype):
+    X = (blobs()[0] > 0).astype(float)
+    options = {"seed": 1, "weights": "distance"}
+    if dtype in TORCH_DTYPES:
+        rows = torch.tensor(X).to(dtype)
+    else:
+        rows = pd.DataFrame(X).astype(dtype) if dtype in PANDAS_DTYPES else X.astype(dtype)
+    converted = trainer(X=rows, X_test=rows[:9], **options)
+    plain = trainer(X=X, X_test=X[:9], **options)
+    np.testing.assert_allclose(converted.sample_weights, plain.sample_weights, rtol=1e-6)
+    assert converted.train(rows, blobs()[1])["val_loss"] == pytest.approx(
+        plain.train(X, blobs()[1])["val_loss"], rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (None, "X_train is missing"),
+        (torch.eye(60).to_sparse(), r"sparse: .* pass X_train.to_dense\(\)"),
+        (np.zeros((60, 2), complex), "X_train is not numeric"),
+        (torch.zeros(60, 2, dtype=torch.complex64), "X_train must be real"),
+        (np.zeros((60, 2), "datetime64[s]"), "X_train is not numeric"),
+        (blobs()[0][:, 0], r"X_train has shape \(60,\); allowed is \(rows, features\)"),
+        (np.zeros((0, 2)), r"X_train has shape \(0, 2\)"),
+        ([[1, 2], [3]] * 30, "give rows of one length"),
+    ],
+    ids=["none", "sparse", "complex", "complex tensor", "dates", "1-d", "empty", "ragged"],
+)
+def test_what_is_no_table_of_numbers_is_refused(rows, found):
+    torch.manual_seed(0)
+    with pytest.raises(ValueError, match=found):
+        WeightedTrainer(nn.Linear(2, 2), rows, blobs()[1], weights=None)
+
+
+def test_validation_without_rows_is_refused():
+    with pytest.raises(ValueError, match=r"X_val has shape \(0, 2\)"):
+        trainer().train(np.zeros((0, 2)), [])
+
+
+def test_one_row_trains_and_scores():
+    X, y = blobs(n=1)
+    t = trainer(X=X, y=y, weights="distance", X_test=X, normalize=True, batch_size=100)
+    history = t.train(X, y)
+    assert history["accuracy"][-1] == 1.0
+    np.testing.assert_array_equal(t.predict(X), y)
+
+
+def test_labels_of_one_class_train():
+    t = trainer(y=["a"] * 60)
+    t.train(blobs()[0], ["a"] * 60)
+    assert set(t.predict(blobs()[0])) == {"a"}
+    np.testing.assert_array_equal(t.predict_proba(blobs()[0]), np.ones((60, 1)))
 
 
 def test_dataframes_train_like_arrays():
@@ -80,9 +142,25 @@ def test_rows_of_another_width_are_refused():
         trainer().predict(np.zeros((4, 3)))
 
 
-def test_missing_labels_are_refused():
+@pytest.mark.parametrize("missing", [None, np.nan])
+@pytest.mark.parametrize("kind", [list, np.array, pd.Series], ids=lambda kind: kind.__name__)
+def test_missing_labels_are_refused(missing, kind):
+    y = ["a", "b", missing, *"ab" * 28, "a"]
     with pytest.raises(ValueError, match="no label at row 2"):
-        trainer(y=["a", "b", None, *"ab" * 28, "a"])
+        trainer(y=np.array(y, dtype=object) if kind is np.array else kind(y))
+
+
+@pytest.mark.parametrize("kind", [list, lambda y: np.array(y, dtype=object)], ids=["list", "array"])
+def test_labels_that_do_not_sort_are_refused(kind):
+    with pytest.raises(
+        ValueError, match=r"y_train holds labels of types .*: int, str; give labels"
+    ):
+        trainer(y=kind(["a", 1] * 30))
+
+
+def test_masked_labels_are_refused():
+    with pytest.raises(ValueError, match="y_train is a masked array"):
+        trainer(y=np.ma.masked_array(blobs()[1], mask=blobs()[1] == 1))
 
 
 @pytest.mark.parametrize(

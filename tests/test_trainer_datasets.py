@@ -1,5 +1,6 @@
 """Promises of rows that stay where they are: memory maps, Datasets, DataLoaders."""
 
+import math
 import os
 import subprocess
 import sys
@@ -214,8 +215,62 @@ def test_labels_beside_a_dataset_are_refused():
         with_data(Pairs(X, y), y_train=y)
 
 
-def test_nan_in_a_dataset_is_refused():
-    X, y = blobs()
-    X[3, 1] = np.nan
-    with pytest.raises(ValueError, match="nan at row 3"):
-        with_data(Pairs(X, y), weights="distance", X_test=X[:2])
+@pytest.mark.parametrize(
+    ("where", "weights"),
+    [("X_train", "distance"), ("X_test", "distance"), ("X_train", None), ("X_val", None)],
+)
+def test_nan_in_a_dataset_is_refused(where, weights):
+    X, y = blobs(n=300)
+    bad = X.copy()
+    bad[270, 1] = np.nan  # not in the first block that is read
+    data = {name: Pairs(bad if name == where else X, y) for name in ("X_train", "X_test", "X_val")}
+    with pytest.raises(ValueError, match=f"{where} holds nan at row 270, column 1"):
+        with_data(data["X_train"], weights=weights, X_test=data["X_test"]).train(data["X_val"])
+
+
+def test_missing_labels_of_a_dataset_are_refused():
+    X, _ = blobs(n=4)
+    with pytest.raises(ValueError, match="no label at row 2"):
+        with_data(Pairs(X, ["a", "b", math.nan, "a"]))
+
+
+def test_two_workers_read_what_one_process_reads():
+    data = Pairs(*blobs())
+    alone, workers = (
+        DataLoader(data, batch_size=8, shuffle=True, num_workers=n, multiprocessing_context=context)
+        for n, context in ((0, None), (2, "fork"))
+    )
+    options = {"weights": "distance", "epochs": 1}
+    t = with_data(workers, X_test=workers, **options)
+    assert t.train(workers) == with_data(alone, X_test=alone, **options).train(alone)
+
+
+class WithoutLength:
+    """A sampler of which nobody knows how much it will draw."""
+
+    def __iter__(self):
+        return iter(range(0, 60, 2))
+
+
+def test_a_sampler_without_length_is_used():
+    noted, (X, y) = Noted(), blobs()
+    loader = DataLoader(Pairs(X, y), batch_size=20, sampler=WithoutLength())
+    with pytest.raises(TypeError):
+        len(loader)
+    options = {"weights": None, "epochs": 1, "verbose": False, "device": "cpu"}
+    WeightedTrainer(noted.model(), loader, **options).train()
+    torch.testing.assert_close(torch.cat(noted), torch.tensor(X[::2], dtype=torch.float32))
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"batch_size": 100, "drop_last": True}, "gives no batch of its 60 rows.*drop_last=False"),
+        ({"sampler": []}, "gives no batch of its 60 rows: its sampler is empty"),
+        ({"sampler": [3, 60]}, "drew row 60, of 60 rows; allowed are 0 to 59"),
+    ],
+    ids=["too few rows", "empty", "beyond"],
+)
+def test_loaders_that_draw_no_rows_are_refused(options, found):
+    with pytest.raises(ValueError, match=found):
+        with_data(DataLoader(Pairs(*blobs()), **options)).train()

@@ -28,6 +28,8 @@ def test_defaults_are_those_of_semideep():
     X, y = blobs()
     t = WeightedTrainer(nn.Linear(2, 2), X, y, X)
     assert (t.batch_size, t.epochs, t.verbose, t.optimizer.defaults["lr"]) == (32, 100, True, 0.001)
+    assert type(t.optimizer) is torch.optim.Adam
+    assert isinstance(t.loss_fn.base_loss, nn.CrossEntropyLoss)
 
 
 def test_dropout_is_active_in_every_epoch_when_validating():

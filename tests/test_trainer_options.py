@@ -1,6 +1,7 @@
 """Promises of a trainer's options: optimizers, schedules, clipping, accumulation, precision."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ from torch import nn
 from training import Noted, blobs, trainer
 
 from semideep_ext.losses import WeightedLoss
+from semideep_ext.trainer import WeightedTrainer
+
+cuda = torch.cuda.is_available()
 
 
 def test_an_optimizer_may_be_a_class_or_a_function_of_the_parameters():
@@ -31,11 +35,33 @@ def test_an_optimizer_may_be_a_class_or_a_function_of_the_parameters():
         ("mixed_precision", "half", "mixed_precision='half': choose 'no', 'fp16' or 'bf16'"),
         ("mixed_precision", "fp16", "needs a GPU"),
         ("seed", -1, "seed=-1"),
+        ("optimizer", {}, "optimizer is a dict"),
+        ("learning_rate", "fast", "learning_rate='fast': give a finite number >= 0"),
+        ("learning_rate", None, "learning_rate=None"),
+        ("clip_grad_norm", "a", "clip_grad_norm='a': give a finite number > 0"),
+        ("loss_fn", "mse", "the loss is 'mse'; give a module"),
+        ("loss_fn", nn.MSELoss, "the loss is <class .*; give a module that is built"),
+        ("model", nn.Linear, "model=<class .*: give a torch.nn.Module that is built"),
+        ("model", abs, "model=<built-in function abs>: give a torch.nn.Module"),
+        ("scheduler_interval", None, "scheduler_interval=None"),
     ],
 )
 def test_impossible_options_are_refused(option, value, found):
     with pytest.raises(ValueError, match=found):
         trainer(**{option: value})
+
+
+@pytest.mark.parametrize("device", ["gpu", "meta", 99, "mps" if cuda else "cuda"])
+def test_a_device_that_is_not_there_is_refused(device):
+    given = re.escape(f"device={device!r}")
+    with pytest.raises(ValueError, match=given + r" cannot be used here \(.*\); give 'cpu'"):
+        WeightedTrainer(nn.Linear(2, 2), *blobs(), weights=None, device=device)
+
+
+def test_an_optimizer_of_another_model_is_refused():
+    other = torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=1.0)
+    with pytest.raises(ValueError, match="none of the model's parameters"):
+        trainer(optimizer=other)
 
 
 def test_a_scheduler_of_another_optimizer_is_refused():

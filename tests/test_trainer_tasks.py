@@ -117,6 +117,60 @@ def test_a_plain_loss_trains_and_keeps_its_reduction(wrap):
     assert loss.reduction == "mean"
 
 
+class Gives(nn.Module):
+    """A linear model that gives its output in some form."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.linear, self.form = nn.Linear(2, 2), form
+
+    def forward(self, x):
+        return self.form(self.linear(x))
+
+
+@pytest.mark.parametrize(
+    ("form", "found"),
+    [
+        (lambda out: (out, out), r"is a tuple; .* such as outputs\[0\]"),
+        (lambda out: {"logits": out}, r"is a dict; .* outputs\.logits"),
+        (lambda out: None, "is a NoneType"),
+        (lambda out: out.argmax(1), r"is a \(30,\) tensor of torch\.int64"),
+        (lambda out: out.sum(), r"shape \(\); y_train has 2 classes"),
+        (lambda out: out.detach(), "the model detaches its output"),
+    ],
+    ids=["tuple", "dict", "nothing", "labels", "number", "detached"],
+)
+def test_outputs_that_cannot_be_trained_are_refused(form, found):
+    with pytest.raises(ValueError, match=found):
+        trainer(model=Gives(form)).train()
+
+
+def test_a_frozen_model_is_refused():
+    with pytest.raises(ValueError, match="every parameter has requires_grad=False"):
+        trainer(model=nn.Linear(2, 2).requires_grad_(False)).train()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_of_half_precision_trains_with_losses_in_float32(dtype):
+    X, y = blobs()
+    t = trainer(model=nn.Linear(2, 2).to(dtype), weights=np.linspace(0, 2, 60), epochs=20)
+    t.train(X, y)
+    assert t.model.weight.dtype == dtype and t.row_weights.dtype == torch.float32
+    assert t.evaluate(X, y)["accuracy"] == 1.0
+    assert t.predict_proba(X).dtype == np.float32
+
+
+@pytest.mark.parametrize("loss", [nn.MSELoss, nn.HuberLoss, nn.L1Loss])
+def test_numbers_for_a_model_of_float64_keep_their_digits(loss):
+    X, y = line()
+    y = 1e9 + y  # of which float32 keeps no digit behind the point
+    model = nn.Linear(2, 1).double()
+    nn.init.constant_(model.bias, 1e9)
+    t = trainer(X=X, y=y, model=model, loss_fn=loss(), task="regression", epochs=1)
+    np.testing.assert_array_equal(t.targets, y)
+    assert t.train(X, y)["mse"][-1] < 100
+
+
 def test_a_loss_without_reduction_is_refused():
     with pytest.raises(ValueError, match="reduction='none'"):
         trainer(loss_fn=WeightedLoss(reduction="none"))

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from training import blobs, trainer
 
+from semideep_ext import _libraries, scales
+from semideep_ext._training import weighting
 from semideep_ext.functional import distance_weights
 from semideep_ext.scales import median_lambda
 
@@ -177,7 +179,8 @@ def test_class_weights_need_no_row_weights_and_default_to_one():
     [
         ({2: 1.0}, r"class_weight names 2; y_train has \[0, 1\]"),
         ("even", "class_weight='even'"),
-        ({0: -1.0}, "class_weight: weight -1.0"),
+        ({0: -1.0}, r"class_weight\[0\]=-1.0: give a finite number >= 0"),
+        ({0: "a"}, r"class_weight\[0\]='a'"),
     ],
 )
 def test_wrong_class_weights_are_refused(class_weight, found):
@@ -255,6 +258,106 @@ def test_recomputation_that_cannot_be_is_refused(options, found):
 def test_features_that_the_model_lacks_are_refused(model, features, found):
     sgd = torch.optim.SGD([torch.ones(1, requires_grad=True)])
     options = {"weights": "distance", "X_test": blobs()[0][:9], "recompute_every": 1}
-    t = trainer(model=model, features=features, optimizer=sgd, **options)
     with pytest.raises(ValueError, match=found):
-        t._recompute_weights()
+        trainer(model=model, features=features, optimizer=sgd, **options)
+
+
+def test_features_without_use_are_refused():
+    with pytest.raises(ValueError, match="features='0' without recompute_every"):
+        trainer(features="0")
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+class Unused(nn.Sequential):
+    """A model of which the last linear layer takes no part."""
+
+    def forward(self, x):
+        return self[0](x)
+
+
+@pytest.mark.parametrize(
+    ("model", "features", "found"),
+    [
+        (nn.Linear(2, 2), lambda x: x.mean(), r"there is a \(\) tensor"),
+        (nn.Linear(2, 2), lambda x: x[:3], r"there is a \(3, 2\) tensor"),
+        (Unused(nn.Linear(2, 2), Pair()), "1", "there is a NoneType"),
+        (Unused(nn.Linear(2, 2), nn.Linear(2, 2)), None, "there is a NoneType"),
+        (nn.Linear(2, 2), lambda x: x / 0, "NaN or infinity"),
+    ],
+    ids=["number", "fewer rows", "not run", "last layer not run", "infinite"],
+)
+def test_features_that_are_no_rows_are_refused(model, features, found):
+    options = {"weights": "distance", "X_test": blobs()[0][:9], "recompute_every": 1}
+    with pytest.raises(ValueError, match=found):
+        trainer(model=model, features=features, **options).train()
+
+
+# Where weights are computed
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """The devices of all rows that the op gets, of which it computes nothing."""
+    noted = set()
+
+    def note(x, y, *_, **__):
+        noted.update((x.device.type, y.device.type))
+        return torch.linspace(1, 2, len(x))
+
+    monkeypatch.setattr(weighting, "distance_weights", note)
+    return noted
+
+
+def test_weights_are_computed_on_the_device_that_is_chosen(devices, monkeypatch):
+    monkeypatch.setattr(weighting, "device_of_weights", lambda device: torch.device("meta"))
+    options = {"weights": "distance", "X_test": blobs()[0][:9], "recompute_every": 1, "epochs": 2}
+    t = trainer(model=deep(), **options)
+    assert devices == {"meta"}
+    devices.clear()
+    t.train()
+    assert devices == {"meta"}
+    assert t.row_weights.device.type == "cpu"  # where the loop uses them
+    np.testing.assert_array_equal(t.sample_weights, t.row_weights)
+
+
+@pytest.mark.parametrize(
+    ("device", "problem", "expected"),
+    [
+        ("cpu", "", "cpu"),
+        ("cuda:1", "", "cuda:1"),
+        ("cuda", "no kernels", "cpu"),
+        ("mps", "", "cpu"),
+        ("xpu", "", "cpu"),
+    ],
+)
+def test_weights_are_computed_where_there_are_kernels(device, problem, expected, monkeypatch):
+    monkeypatch.setattr(_libraries, "CUDA_PROBLEM", problem)
+    assert weighting.device_of_weights(torch.device(device)) == torch.device(expected)
+
+
+def test_the_median_is_that_of_the_function_also_of_many_rows(monkeypatch):
+    monkeypatch.setattr(scales, "SAMPLE", 16)
+    X, _ = blobs()
+    t = trainer(weights="distance", X_test=X[:9], lambda_="median")
+    lambda_ = median_lambda(X, X[:9])
+    np.testing.assert_array_equal(t.sample_weights, distance_weights(X, X[:9], lambda_=lambda_))
+
+
+def test_the_median_of_features_sets_lambda_anew():
+    X, _ = blobs()
+    noted, model = Weights(), deep()
+    options = {"weights": "distance", "X_test": X[:9], "recompute_every": 1, "lambda_": "median"}
+    trainer(model=model, callbacks=[noted], epochs=2, **options).train()
+    f = noted.features[1]
+    lambda_ = median_lambda(f, f[:9])
+    expected = distance_weights(f, f[:9], lambda_=lambda_)
+    np.testing.assert_allclose(noted.weights[1], expected, rtol=1e-5)
+
+
+def test_one_lambda_is_allowed():
+    with pytest.raises(ValueError, match=r"lambda_=\[0.5, 1.0\]: give one number > 0"):
+        trainer(weights="distance", X_test=blobs()[0], lambda_=[0.5, 1.0])

@@ -181,9 +181,9 @@ def test_float32_rows_give_float32_weights(rows):
     assert DistanceWeights(learnable=True)(x, y).dtype == torch.float32
 
 
-@pytest.mark.parametrize("lambda_", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("lambda_", [0.0, -1.0, float("nan"), float("inf"), "median", None])
 def test_module_refuses_a_lambda_that_is_not_positive_and_finite(lambda_):
-    with pytest.raises(ValueError, match="greater than 0"):
+    with pytest.raises(ValueError, match="give a finite number > 0"):
         DistanceWeights(lambda_=lambda_)
 
 

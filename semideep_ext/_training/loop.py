@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from semideep_ext._training.rows import Plan
+from semideep_ext._training_data import check_number
 
 
 @dataclass
@@ -61,6 +62,11 @@ def _backward(trainer: Any, model: nn.Module, x: Tensor, batch: Batch) -> Tensor
     y, w = trainer.targets[index], trainer.row_weights
     trainer.notify("on_batch_begin", batch=(x, y), training=True)
     loss = trainer.loss_fn(trainer.outputs(model, x), y, None if w is None else w[index])
+    if not loss.requires_grad:
+        raise ValueError(
+            "the loss does not depend on any parameter that is trained: the model detaches its "
+            "output, or every parameter has requires_grad=False; set it to True on some"
+        )
     factor = batch.factor
     if trainer.loss_fn.reduction == "sum":
         factor = trainer.accelerator.num_processes if batch.counted else 0
@@ -101,6 +107,7 @@ def make_optimizer(optimizer: Any, model: nn.Module, learning_rate: float) -> An
     if optimizer is None:
         optimizer = torch.optim.Adam
     if isinstance(optimizer, type):
+        check_number("learning_rate", learning_rate, zero=True)
         optimizer = optimizer(model.parameters(), lr=learning_rate)
     elif not isinstance(optimizer, torch.optim.Optimizer) and callable(optimizer):
         optimizer = optimizer(model.parameters())
@@ -108,6 +115,13 @@ def make_optimizer(optimizer: Any, model: nn.Module, learning_rate: float) -> An
         raise ValueError(
             f"optimizer is a {type(optimizer).__name__}; give a torch.optim.Optimizer, or a "
             "function of the parameters that returns one"
+        )
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    parameters = [id(p) for p in model.parameters()]
+    if parameters and trained.isdisjoint(parameters):
+        raise ValueError(
+            "optimizer has none of the model's parameters, so the model would not be trained: make "
+            "it of this model's, or pass a class or a function of the parameters"
         )
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:

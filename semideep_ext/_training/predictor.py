@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from semideep_ext._files import write_atomically
+from semideep_ext._inputs import describe
 from semideep_ext._training.rows import DatasetRows, Rows, open_rows
 from semideep_ext._training.tasks import Task
 from semideep_ext.losses import WeightedLoss
@@ -91,9 +92,18 @@ class Predictor:
         """Run the model, and check that its outputs are those of the task."""
         half = _HALF.get(self.precision)
         with torch.autocast(self.device.type, half, enabled=half is not None):
-            outputs: Tensor = model(x)
-        outputs = outputs if half is None else outputs.float()
-        return self._task.check(outputs, self.loss_fn.base_loss)
+            outputs: Any = model(x)
+        if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+            raise ValueError(
+                f"{describe('what the model gives', outputs)}; allowed is one tensor of floating "
+                "point: let forward return that alone, such as outputs[0] or outputs.logits"
+            )
+        return self._task.check(outputs.to(self._loss_dtype), self.loss_fn.base_loss)
+
+    @property
+    def _loss_dtype(self) -> torch.dtype:
+        """Losses and scores are computed in float32 at least, whatever the model computes in."""
+        return torch.promote_types(self._dtype, torch.float32)
 
     def _score(self, rows: Rows, y: Tensor) -> tuple[dict[str, float], np.ndarray]:
         """Scores and predictions of rows of which y holds the targets."""
@@ -115,14 +125,17 @@ class Predictor:
         return rows
 
     def _labelled(self, X: Any, y: Any, X_name: str, y_name: str) -> tuple[Rows, Tensor]:
-        if X is None:
-            raise ValueError(f"give both {X_name} and {y_name}, or neither")
-        rows = self._open(X, X_name)
+        rows = None if X is None else self._open(X, X_name)
         if y is None and isinstance(rows, DatasetRows):
             y = rows.labels()
-        if y is None:
+        if rows is None or y is None:
             raise ValueError(f"give both {X_name} and {y_name}, or neither")
-        return rows, self._task.targets(y, len(rows), y_name).to(self.device)
+        return rows, self._targets(y, len(rows), y_name)
+
+    def _targets(self, y: Any, n: int, name: str) -> Tensor:
+        targets = self._task.targets(y, n, name)
+        dtype = self._loss_dtype if targets.is_floating_point() else targets.dtype
+        return targets.to(self.device, dtype)
 
 
 def _joined(parts: Iterable[Tensor]) -> np.ndarray:

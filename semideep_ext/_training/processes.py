@@ -32,21 +32,37 @@ def make_accelerator(device: Any, mixed_precision: str | None, accumulation: int
     precision = mixed_precision or os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if precision not in ("no", "fp16", "bf16"):
         raise ValueError(f"mixed_precision={precision!r}: choose 'no', 'fp16' or 'bf16'")
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     environment = {}
     if int(os.environ.get("LOCAL_RANK", -1)) == -1:
+        device = _usable(device)
         # Accelerate keeps device and precision per process, those of the first trainer for all.
         AcceleratorState._reset_state(reset_partial_state=True)
         environment = {"ACCELERATE_TORCH_DEVICE": str(device)}
     with mock.patch.dict(os.environ, environment):
         accelerator = Accelerator(
-            cpu=device.type == "cpu",
+            cpu=torch.device(device).type == "cpu",
             mixed_precision=precision,
             gradient_accumulation_steps=accumulation,
         )
     if precision == "fp16" and accelerator.device.type == "cpu":
         raise ValueError("mixed_precision='fp16' needs a GPU; on the CPU choose 'bf16' or 'no'")
     return accelerator
+
+
+def _usable(device: Any) -> torch.device:
+    """Give the device, if numbers can be put on it and read."""
+    try:
+        usable = torch.device(device)
+        torch.zeros(1, device=usable).item()
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise ValueError(
+            f"device={device!r} cannot be used here ({reason}); give 'cpu', a device that this "
+            "torch and this machine have, such as 'cuda', or None to choose"
+        ) from error
+    return usable
 
 
 def from_main(accelerator: Any, value: Any) -> Any:

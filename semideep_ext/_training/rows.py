@@ -2,7 +2,8 @@
 
 Both classes have a length, a `name` for error messages, and
 - `batches(indices)`: the rows of each index tensor, on the device, as the model takes them;
-- `blocks()`: all rows in order, as arrays in their own precision, for distances;
+- `blocks()`: all rows in order, as arrays (n, D) in their own precision, for distances;
+- `chosen(numbers)`: the same of some rows;
 - `plan(batch_size, accumulation, generator)`: an epoch's batches, grouped by optimizer step.
 """
 
@@ -18,9 +19,26 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from semideep_ext._inputs import check_columns, column_names
-from semideep_ext._training_data import as_floats, check_features, in_blocks, is_memory_mapped
+from semideep_ext._training_data import (
+    as_array,
+    as_floats,
+    check_features,
+    in_blocks,
+    is_memory_mapped,
+)
 
 Plan = list[list[Tensor]]  # index tensors of batches, by optimizer step
+# How a DataLoader reads, whatever its batches are.
+_LOADER_OPTIONS = (
+    "collate_fn",
+    "num_workers",
+    "pin_memory",
+    "timeout",
+    "worker_init_fn",
+    "multiprocessing_context",
+    "prefetch_factor",
+)
+_BLOCK = 256  # rows of a Dataset that are collated at once, outside training
 
 
 def open_rows(X: Any, name: str, device: torch.device, dtype: torch.dtype) -> Rows:
@@ -67,8 +85,11 @@ class ArrayRows:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All rows, (n, D)."""
-        parts = in_blocks(self._features) if is_memory_mapped(self._features) else [self._features]
-        return (as_floats(part.reshape(len(part), -1)) for part in parts)
+        return (as_floats(part.reshape(len(part), -1)) for part in in_blocks(self._features))
+
+    def chosen(self, numbers: np.ndarray) -> np.ndarray:
+        """Rows of these numbers, (n, D)."""
+        return as_floats(self._features[numbers].reshape(len(numbers), -1))
 
     def plan(self, batch_size: int, accumulation: int, generator: torch.Generator) -> Plan:
         """Shuffled batches of equal size to within one row: a leftover breaks batch norm."""
@@ -104,8 +125,7 @@ class DatasetRows:
         self._dataset: Any = data
         if isinstance(data, DataLoader):
             self._dataset, self._sampler = data.dataset, data.batch_sampler
-            kept = ("collate_fn", "num_workers", "pin_memory", "timeout", "worker_init_fn")
-            self._options = {key: getattr(data, key) for key in kept}
+            self._options = {key: getattr(data, key) for key in _LOADER_OPTIONS}
         if isinstance(self._dataset, IterableDataset) or not hasattr(self._dataset, "__len__"):
             raise ValueError(
                 f"{name} is a Dataset without rows by number; weights belong to rows, so a Dataset "
@@ -126,8 +146,14 @@ class DatasetRows:
         batches = [i.tolist() for i in indices]
         return iter(DataLoader(self._dataset, batch_sampler=batches, **self._options))
 
-    def _in_order(self) -> Iterator[Any]:
-        return self._read(torch.arange(len(self)).split(256))
+    def _in_order(self) -> Iterator[tuple[Any, np.ndarray]]:
+        """All batches, and their rows as arrays of finite numbers, (n, D)."""
+        for number, batch in enumerate(self._read(torch.arange(len(self)).split(_BLOCK))):
+            yield batch, self._as_array(batch, number * _BLOCK)
+
+    def _as_array(self, batch: Any, start: int) -> np.ndarray:
+        x = _features(batch)
+        return check_features(x.reshape(len(x), -1), self.name, start)
 
     def batches(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:
         """Rows of each index tensor."""
@@ -137,18 +163,20 @@ class DatasetRows:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All rows, (n, D)."""
-        for number, batch in enumerate(self._in_order()):
-            x = _features(batch).cpu().numpy()
-            x = check_features(x.reshape(len(x), -1), f"{self.name} (block {number} of 256 rows)")
-            yield x
+        return (rows for _, rows in self._in_order())
+
+    def chosen(self, numbers: np.ndarray) -> np.ndarray:
+        """Rows of these numbers, (n, D)."""
+        (batch,) = self._read([torch.as_tensor(numbers)])
+        return self._as_array(batch, 0)
 
     def labels(self) -> np.ndarray:
         """Labels of all rows; this reads every row once."""
         parts = []
-        for batch in self._in_order():
+        for batch, _ in self._in_order():
             if not isinstance(batch, (tuple, list)) or len(batch) != 2:
                 raise ValueError(f"{self.name} must give pairs (x, y), one pair per row")
-            parts.append(np.asarray(batch[1]))
+            parts.append(as_array(batch[1], f"y of {self.name}"))
         return np.concatenate(parts)
 
     def plan(self, batch_size: int, accumulation: int, generator: torch.Generator) -> Plan:
@@ -159,7 +187,19 @@ class DatasetRows:
             own = getattr(sampler, "generator", None)
             if isinstance(own, torch.Generator):
                 own.manual_seed(generator.initial_seed())
-        batches = [torch.as_tensor(list(batch)) for batch in self._sampler]
+        batches = [torch.as_tensor(batch) for batch in map(list, self._sampler) if batch]
+        if not batches:
+            raise ValueError(
+                f"{self.name} is a DataLoader that gives no batch of its {len(self)} rows: its "
+                "sampler is empty, or drop_last=True drops the only batch, which is too small; "
+                "choose drop_last=False or a smaller batch_size"
+            )
+        beyond = [int(i.max()) for i in batches if i.max() >= len(self)]
+        if beyond:
+            raise ValueError(
+                f"the sampler of {self.name} drew row {beyond[0]}, of {len(self)} rows; allowed "
+                f"are 0 to {len(self) - 1}: make it for this Dataset"
+            )
         return [batches[i : i + accumulation] for i in range(0, len(batches), accumulation)]
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from semideep_ext._training_data import as_array, check_labels, check_numbers
+from semideep_ext.losses import REGRESSION_LOSSES
 
-_REGRESSION_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss)
 _ONE_LABEL_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
 
 
@@ -39,7 +39,15 @@ class Classification:
     default_loss = ClassificationLoss
 
     def __init__(self, y: Any, n: int, name: str) -> None:
-        self.classes_ = np.unique(check_labels(y, n, name))
+        labels = check_labels(y, n, name)
+        try:
+            self.classes_ = np.unique(labels)
+        except TypeError as error:
+            types = sorted({type(label).__name__ for label in labels.tolist()})
+            raise ValueError(
+                f"{name} holds labels of types that do not sort together: {', '.join(types)}; give "
+                f"labels of one type, for example [str(label) for label in {name}]"
+            ) from error
 
     def targets(self, y: Any, n: int, name: str) -> Tensor:
         """Numbers of the classes, (n,)."""
@@ -151,7 +159,7 @@ class Regression:
         y = check_numbers(y, n, name)
         if y.shape[1:] != self._shape:
             raise ValueError(f"{name} has shape {y.shape}, y_train rows have shape {self._shape}")
-        return torch.tensor(y, dtype=torch.float32)
+        return torch.tensor(y)
 
     def check(self, outputs: Tensor, loss: Any) -> Tensor:
         """Refuse outputs that are not one per number; (n, 1) becomes (n,) where y is so."""
@@ -199,7 +207,7 @@ def make_task(task: str | None, y: Any, n: int, base_loss: Any) -> Task:
 
 
 def _infer(y: np.ndarray, base_loss: Any) -> str:
-    if isinstance(base_loss, _REGRESSION_LOSSES):
+    if isinstance(base_loss, REGRESSION_LOSSES):
         return "regression"
     if isinstance(base_loss, _ONE_LABEL_LOSSES) or y.ndim != 2 or y.shape[1] < 2:
         return "classification"

@@ -11,14 +11,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from semideep_ext._inputs import describe, to_tensor
+from semideep_ext._libraries import runs_on
 from semideep_ext._training.rows import Rows
+from semideep_ext._training_data import check_number, check_whole
 from semideep_ext.diagnostics import check_weights, warn_if_degenerate
 from semideep_ext.functional import DEFAULT_EPS, distance_weights
-from semideep_ext.scales import SAMPLE, resolve_lambda
+from semideep_ext.scales import resolve_lambda, sample_numbers
 
 KERNELS = {"distance": "exponential", "idw": "inverse"}
-FeatureExtractor = Callable[[Tensor], Tensor]
-Blocks = Callable[[], Iterable[np.ndarray]]  # the training rows, block by block, from the first on
+FeatureExtractor = Callable[[Tensor], Any]
+
+
+def device_of_weights(device: torch.device) -> torch.device:
+    """Where weights are computed: where the model trains, if the kernels run there."""
+    return device if runs_on(device) else torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Weighting:
     idw_eps: float = DEFAULT_EPS
     idw_cap: float | None = None
     recompute_every: int | None = None
+    features: Any = None
 
     def __post_init__(self) -> None:
         """Refuse options that contradict each other."""
@@ -40,12 +48,24 @@ class Weighting:
                 f"weights={self.weights!r}: choose 'distance', 'idw', an array of one weight per "
                 "row, a callable of (X_train, X_test), or None for unweighted training"
             )
-        if self.idw_cap is not None and not (self.weights == "idw" and self.idw_cap > 0):
-            raise ValueError(
-                f"idw_cap={self.idw_cap!r} with weights={self.weights!r}: it takes a number > 0, "
-                "and bounds the weights of weights='idw' only; leave it out"
-            )
-        if self.recompute_every is not None and not self.needs_rows:
+        if isinstance(self.weights, str) and np.ndim(self.lambda_):
+            raise ValueError(f"lambda_={self.lambda_!r}: give one number > 0, or 'median'")
+        if self.idw_cap is not None:
+            check_number("idw_cap", self.idw_cap)
+            if not (isinstance(self.weights, str) and self.weights == "idw"):
+                raise ValueError(
+                    f"idw_cap={self.idw_cap!r} with weights={self.weights!r}: it bounds the "
+                    "weights of weights='idw' only; leave it out"
+                )
+        if self.recompute_every is None:
+            if self.features is not None:
+                raise ValueError(
+                    f"features={self.features!r} without recompute_every, which alone uses them: "
+                    "say after how many epochs to weigh the rows anew, or leave features out"
+                )
+            return
+        check_whole("recompute_every", self.recompute_every, 1)
+        if not self.needs_rows:
             raise ValueError(
                 "recompute_every needs weights that follow from rows: weights='distance', 'idw' or "
                 "a callable; given weights stay as they are"
@@ -56,68 +76,67 @@ class Weighting:
         """Whether the weights follow from rows, rather than being given."""
         return isinstance(self.weights, str) or callable(self.weights)
 
-    def from_rows(self, rows: Rows, test: Rows | None) -> np.ndarray | None:
+    def from_rows(self, rows: Rows, test: Rows | None, device: torch.device) -> np.ndarray | None:
         """Weights of the rows in the raw space, (N,); None for no weights."""
         if self.recompute_every is not None and test is None:
             raise ValueError("recompute_every needs X_test, the unlabelled rows to resemble")
         if not self.needs_rows:
-            return self._compute(tuple, None, len(rows))
+            return None if self.weights is None else self._given(self.weights, "weights", len(rows))
         gathered = None if test is None else np.concatenate(list(test.blocks()))
-        return self._compute(rows.blocks, gathered, len(rows))
+        if not isinstance(self.weights, str):
+            return self._by_function(np.concatenate(list(rows.blocks())), gathered)
+        if gathered is None:
+            raise ValueError(
+                f"weights={self.weights!r} needs X_test, the unlabelled rows to resemble"
+            )
+        lambda_ = self._lambda(rows.chosen, len(rows), gathered)
+        place = device_of_weights(device)
+        blocks = (to_tensor("X_train", block).to(place) for block in rows.blocks())
+        return self._by_distance(blocks, to_tensor("X_test", gathered).to(place), lambda_)
 
     def from_features(
-        self, extract: FeatureExtractor, rows: Iterable[Tensor], test: Iterable[Tensor], n: int
-    ) -> np.ndarray | None:
-        """Weights of n rows by features of batches of rows, (N,)."""
-        gathered = np.concatenate(list(_features(extract, test)))
-        of_rows = list(_features(extract, rows))
-        return self._compute(lambda: of_rows, gathered, n)
+        self, extract: FeatureExtractor, rows: Iterable[Tensor], test: Iterable[Tensor]
+    ) -> np.ndarray:
+        """Weights of rows by the features of their batches, (N,)."""
+        x, y = (torch.cat([_features(extract, batch) for batch in part]) for part in (rows, test))
+        if not isinstance(self.weights, str):
+            return self._by_function(x.cpu().numpy(), y.cpu().numpy())
+        lambda_ = self._lambda(lambda numbers: x[torch.as_tensor(numbers)], len(x), y)
+        place = device_of_weights(x.device)
+        return self._by_distance([x.to(place)], y.to(place), lambda_)
 
-    def _compute(self, blocks: Blocks, test: np.ndarray | None, n: int) -> np.ndarray | None:
-        if self.weights is None:
-            return None
-        if isinstance(self.weights, str):
-            return self._by_distance(blocks, test, n)
-        if callable(self.weights):
-            train = np.concatenate(list(blocks()))
-            w = check_weights(self.weights(train, test), "weights(X_train, X_test)", n)
-        else:
-            w = check_weights(self.weights, "weights", n)
+    def _lambda(self, chosen: Callable[[np.ndarray], Any], n: int, test: Any) -> Any:
+        if not isinstance(self.lambda_, str):
+            return self.lambda_
+        return resolve_lambda(self.lambda_, chosen(sample_numbers(n)), test, self.metric)
+
+    def _by_function(self, train: np.ndarray, test: np.ndarray | None) -> np.ndarray:
+        return self._given(self.weights(train, test), "weights(X_train, X_test)", len(train))
+
+    def _given(self, weights: Any, name: str, n: int) -> np.ndarray:
+        w = check_weights(weights, name, n)
         if not w.any():
             raise ValueError("weights are all 0, so nothing would be trained; give others")
         return w / w.mean() if self.normalize else w
 
-    def _by_distance(self, blocks: Blocks, test: np.ndarray | None, n: int) -> np.ndarray:
-        if test is None:
-            raise ValueError(
-                f"weights={self.weights!r} needs X_test, the unlabelled rows to resemble"
-            )
+    def _by_distance(self, blocks: Iterable[Tensor], test: Tensor, lambda_: Any) -> np.ndarray:
         kernel = KERNELS[self.weights]
         # Of normalised weights the logarithm, which is right where the weights underflow.
         log = self.normalize and kernel == "exponential"
-        lambda_ = self.lambda_
-        if isinstance(lambda_, str):
-            sample = np.concatenate([block[:: max(1, n // SAMPLE)] for block in blocks()])
-            lambda_ = resolve_lambda(lambda_, sample, test, self.metric)
         parts = []
-        for block in blocks():
+        for block in blocks:
             if block.shape[1] != test.shape[1]:
                 raise ValueError(
                     f"X_train has rows of {block.shape[1]} values and X_test rows of "
                     f"{test.shape[1]}; distances need the same columns"
                 )
+            dtype = torch.promote_types(block.dtype, test.dtype)
+            x, y = block.to(dtype), test.to(dtype)
+            eps = self.idw_eps
             parts.append(
-                distance_weights(
-                    block,
-                    test,
-                    self.metric,
-                    lambda_,
-                    kernel=kernel,
-                    eps=self.idw_eps,
-                    log=log,
-                )
+                distance_weights(x, y, self.metric, lambda_, kernel=kernel, eps=eps, log=log)
             )
-        w: np.ndarray = np.concatenate(parts)
+        w: np.ndarray = torch.cat(parts).cpu().numpy()
         w = np.exp(w - w.max()) if log else w
         w = w if self.idw_cap is None else w.clip(max=self.idw_cap)
         w = w / w.mean() if self.normalize else w
@@ -125,29 +144,30 @@ class Weighting:
         return w
 
 
-def class_factors(class_weight: Any, classes: np.ndarray | None, numbers: np.ndarray) -> np.ndarray:
+def class_factors(class_weight: Any, classes: np.ndarray | None, targets: np.ndarray) -> np.ndarray:
     """Factor of each row by its class, from "balanced" or a dict of label to factor, (n,)."""
-    if classes is None or numbers.ndim != 1:
+    if classes is None or targets.ndim != 1:
         raise ValueError(
             "class_weight is for one label per row; for several labels per row give "
             "loss_fn=WeightedBCEWithLogitsLoss(pos_weight=...)"
         )
     if isinstance(class_weight, str) and class_weight == "balanced":
-        counts = np.bincount(numbers, minlength=len(classes))
-        factors = len(numbers) / (len(classes) * counts)  # as in scikit-learn
+        counts = np.bincount(targets, minlength=len(classes))
+        factors = len(targets) / (len(classes) * counts)  # as in scikit-learn
     elif isinstance(class_weight, dict):
         unknown = [label for label in class_weight if label not in classes.tolist()]
         if unknown:
             raise ValueError(
                 f"class_weight names {unknown[0]!r}; y_train has {classes.tolist()[:20]}"
             )
-        given = [class_weight.get(label, 1.0) for label in classes.tolist()]
-        factors = check_weights(given, "class_weight")
+        for label, factor in class_weight.items():
+            check_number(f"class_weight[{label!r}]", factor, zero=True)
+        factors = np.array([class_weight.get(label, 1.0) for label in classes.tolist()], float)
     else:
         raise ValueError(
             f"class_weight={class_weight!r}: give 'balanced' or a dict of label to factor"
         )
-    return np.asarray(factors)[numbers]
+    return np.asarray(factors)[targets]
 
 
 @contextmanager
@@ -161,7 +181,7 @@ def feature_extractor(model: nn.Module, features: Any) -> Iterator[FeatureExtrac
         A function of a batch; the name of a submodule, of which the output is taken; or None.
     """
     if callable(features):
-        yield lambda x: features(x).flatten(1)
+        yield features
         return
     modules = dict(model.named_modules())
     if features is None:
@@ -171,24 +191,22 @@ def feature_extractor(model: nn.Module, features: Any) -> Iterator[FeatureExtrac
                 "the model has no nn.Linear, of which the input would be its features; give "
                 "features= the name of a submodule, or a function of a batch"
             )
-        module, place = modules[linear[-1]], 0
+        module = modules[linear[-1]]
     elif features in modules:
-        module, place = modules[features], 1
+        module = modules[features]
     else:
         raise ValueError(
             f"features={features!r}: the model has no such submodule; it has "
             f"{', '.join(name for name in modules if name)}"
         )
-    seen: list[Tensor] = []
+    seen: list[Any] = []
+    handle = module.register_forward_hook(lambda *arguments: seen.append(arguments[1:]))
 
-    def note(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        seen[:] = [(inputs[0], output)[place]]
-
-    handle = module.register_forward_hook(note)
-
-    def extract(x: Tensor) -> Tensor:
+    def extract(x: Tensor) -> Any:
+        seen.clear()
         model(x)
-        return seen.pop().flatten(1)
+        inputs, output = seen[-1] if seen else ((), None)
+        return (*inputs, None)[0] if features is None else output
 
     try:
         yield extract
@@ -196,15 +214,23 @@ def feature_extractor(model: nn.Module, features: Any) -> Iterator[FeatureExtrac
         handle.remove()
 
 
-def _features(extract: FeatureExtractor, batches: Iterable[Tensor]) -> Iterator[np.ndarray]:
-    for x in batches:
-        values = extract(x).float().cpu().numpy()
-        if not np.isfinite(values).all():
-            raise ValueError(
-                "the model's features hold NaN or infinity, so rows cannot be weighted by them: "
-                "lower the learning rate or clip the gradients"
-            )
-        yield values
+def _features(extract: FeatureExtractor, x: Tensor) -> Tensor:
+    """Features of a batch, (n, F), on its device; of half types in float32."""
+    values = extract(x)
+    if not isinstance(values, Tensor) or values.ndim == 0 or len(values) != len(x):
+        raise ValueError(
+            f"the features of a batch of {len(x)} rows: {describe('there', values)}; allowed is a "
+            "tensor with one entry per row: give features= the name of another submodule, or a "
+            "function of a batch"
+        )
+    values = values.reshape(len(x), -1)
+    values = values.to(torch.promote_types(values.dtype, torch.float32))
+    if not values.isfinite().all():
+        raise ValueError(
+            "the model's features hold NaN or infinity, so rows cannot be weighted by them: "
+            "lower the learning rate or clip the gradients"
+        )
+    return values
 
 
 def as_row_weights(

@@ -14,7 +14,12 @@ from sklearn.ensemble import (
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    LeaveOneGroupOut,
+    LeaveOneOut,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -86,6 +91,20 @@ def test_labelled_splits_keep_groups_together(data):
     groups = np.arange(70) // 5
     for train, test in LabeledSplit(GroupKFold(2)).split(None, y, groups):
         assert not set(groups[train][y[train] != -1]) & set(groups[test])
+
+
+@pytest.mark.parametrize(("cv", "folds"), [(LeaveOneOut(), 40), (LeaveOneGroupOut(), 4)], ids=str)
+def test_labelled_splits_are_as_many_as_they_say(cv, folds, data):
+    _, y = joined(data)
+    groups = np.where(y == -1, 99, np.arange(70) % 4)  # no labelled row is in group 99
+    groups = groups if isinstance(cv, LeaveOneGroupOut) else None
+    assert len(list(LabeledSplit(cv).split(None, y, groups))) == folds
+    assert LabeledSplit(cv).get_n_splits(None, y, groups) == folds
+
+
+def test_rows_without_any_label_are_not_split():
+    with pytest.raises(ValueError, match="y marks all of its 3 rows as unlabelled, by -1 or NaN"):
+        next(LabeledSplit(2).split(None, [-1, -1, -1]))
 
 
 def test_routed_metadata_reaches_a_search_over_a_pipeline(data):

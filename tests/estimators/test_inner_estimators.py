@@ -244,7 +244,8 @@ def test_a_skorch_net_without_the_mixin_is_told_of_it(data):
     ("X", "w", "message"),
     [
         (pd.DataFrame(np.ones((2, 3))), [1, 1], "X is a DataFrame"),
-        (np.ones((2, 3), np.float32), [1], r"shape \(1,\) for 2 rows"),
+        (np.ones((2, 3), np.float32), [1], "1 weights for 2 training rows"),
+        (np.ones((2, 3), np.float32), [1, np.nan], "sample_weight: weight nan at row 1"),
     ],
 )
 def test_a_skorch_net_refuses_what_it_cannot_weigh(X, w, message):
