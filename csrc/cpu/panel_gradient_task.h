@@ -153,7 +153,7 @@ struct PanelGradientTask {
     for (int64_t row = 0; row < block.rows; ++row) ws.weight_sums[row] = Lanes(E(0));
     E* sums = sums_of(p, ws);
     for (int64_t i = 0; i < padded(block.rows) * padded_features<E>(p.features); ++i)
-      sums[i] = 0.0f;
+      sums[i] = E(0);
   }
 
   // Fills the weights of one row against one panel.
@@ -223,7 +223,7 @@ struct PanelGradientTask {
       const int64_t i = block.row_begin + row;
       for (; near; near &= near - 1) {
         const int lane = __builtin_ctz(near);
-        weights[lane] = 0.0f;
+        weights[lane] = E(0);
         const int64_t column = block.column_begin + panel_index * kColumns + lane;
         if (column >= block.column_end) continue;
         const double d = tile.exact_distance(i, column);
