@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ceilings
+import cuda_bits
 import report
 import torch
 from record import commit, cpu_name, results_path, save
@@ -79,12 +80,22 @@ WORST_ERROR = 1e-3
 
 
 def beside(cell: Cell, target: Target) -> dict[str, Call]:
-    """The calls that targets refer to."""
+    """The calls that targets refer to; of bits on a card, each way to count them."""
     if target.overhead_us:
         return {"torch.cdist alone": lambda x, y: (torch.cdist(x, y),)}
     if target.backward:
         return {"forward": lambda x, y: (distance_weights(x, y, cell.metric, LAMBDA),)}
+    if cell.device == "cuda" and cell.is_binary and cell.dtype == "float32":
+        return {f"by {way}": _counted(cell, way) for way in cuda_bits.WAYS}
     return {}
+
+
+def _counted(cell: Cell, way: str) -> Call:
+    def call(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        with cuda_bits.counted_by(way):
+            return (distance_weights(x, y, cell.metric, LAMBDA),)
+
+    return call
 
 
 def measure(cell: Cell, target: Target, turns: int, **options: Any) -> dict[str, Any]:
@@ -116,7 +127,7 @@ def summarise(result: dict[str, Any], cell: Cell, rates: ceilings.Rates) -> dict
     for reference, outcome in result["beside"].items():
         if reference == "forward":
             found["backward"] = ours / outcome["seconds"] - 1
-        else:
+        elif reference == "torch.cdist alone":
             found["overhead_us"] = (ours - outcome["seconds"]) * 1e6
     if cell.threads is None:  # the ceilings are those of all threads
         found["floor"], found["ceiling"] = ceilings.floor(cell, rates)

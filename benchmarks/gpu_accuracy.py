@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from cuda_bits import METRICS_OF_BITS, WAYS, counted_by
 from torch import Tensor
 
 from semideep_ext import distance_weights
@@ -151,5 +152,9 @@ def run(device: str, quick: bool, seed: int, save: Any) -> dict[str, Any]:
         if metric not in REAL:
             x, y = (random_rows(metric, n, d, dtype, generator) for n in (33, 150))
             grid.weights(f"random {d}", metric, x, y)
+    for metric, d, way in itertools.product(METRICS_OF_BITS, FEATURES, WAYS):
+        x, y = (random_rows(metric, n, d, torch.float32, generator) % 2 for n in (33, 150))
+        with counted_by(way):
+            grid.weights(f"bits {d} by {way}", metric, x, y)
     save(grid.found)
     return grid.found

@@ -44,6 +44,7 @@ def cells(device: str = "cuda") -> dict[Cell, bench.Target]:
         Cell("hamming", 50_000, 50_000, 64),
         Cell("hamming", 50_000, 50_000, 1024, bits=True),
         Cell("jaccard", 50_000, 50_000, 1024),
+        Cell("jaccard", 50_000, 50_000, 64),
         Cell("euclidean", 50_000, 50_000, 30),
         Cell("cosine", 50_000, 50_000, 30),
     ]
@@ -53,6 +54,8 @@ def cells(device: str = "cuda") -> dict[Cell, bench.Target]:
         Cell("euclidean", 20_000, 20_000, 784, "bfloat16"),
         Cell("euclidean", 20_000, 20_000, 30, "float64"),
         Cell("euclidean", 10_000, 10_000, 128, "float64"),
+        Cell("jaccard", 50_000, 50_000, 128),
+        Cell("hamming", 50_000, 50_000, 256, bits=True),
     ]
     both = [
         replace(cell, n=cell.n // 2, m=cell.m // 2, backward=True)

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import torch
+from cuda_bits import METRICS_OF_BITS, WAYS, counted_by
 
 from semideep_ext import distance_weights, kernel_matmul
 from semideep_ext.cells import LAMBDA, Cell, draw
@@ -54,6 +55,12 @@ def cases(device: str) -> Iterator[tuple[str, Callable[[], object]]]:
                     x, y, v.to(x.dtype), m, lam, kernel=k
                 ),
             )
+    for metric, d, way in itertools.product(METRICS_OF_BITS, (35, 300), WAYS):
+        x, y = (
+            random_rows(metric, n, d, torch.float32, generator).remainder(2).to(device)
+            for n in (ROWS, COLUMNS)
+        )
+        yield f"{metric} of {d} bits by {way}", lambda x=x, y=y, m=metric, w=way: count(x, y, m, w)
     x, y = (torch.randn(3, n, 9, generator=generator).to(device) for n in (ROWS, COLUMNS))
     yield "batches", lambda: distance_weights(x, y)
 
@@ -61,6 +68,12 @@ def cases(device: str) -> Iterator[tuple[str, Callable[[], object]]]:
 def backward(x: torch.Tensor, y: torch.Tensor, metric: str) -> None:
     x, y = x.clone().requires_grad_(), y.clone().requires_grad_()
     distance_weights(x, y, metric).sum().backward()
+
+
+def count(x: torch.Tensor, y: torch.Tensor, metric: str, way: str) -> None:
+    with counted_by(way):
+        distance_weights(x, y, metric)
+        distance_weights(x, y, metric, torch.tensor([0.5, 1.0], device=x.device))
 
 
 def profile(device: str) -> None:

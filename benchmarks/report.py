@@ -64,6 +64,8 @@ def sentence(cell: dict[str, Any]) -> str:
     parts += [f"target: {target(cell)}"] if cell["target"] else []
     if "share" in found:
         parts.append(f"{share(cell)}, floor {milliseconds(found['floor'])} ms")
+    for name, outcome in cell["beside"].items():
+        parts.append(f"{name} {milliseconds(outcome['seconds'])} ms")
     return "; ".join(parts)
 
 

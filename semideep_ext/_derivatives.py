@@ -117,7 +117,7 @@ def _log_sum_backward(ctx: Any, grad: MaybeTensor) -> Grads:
     # d log(sum) = d(sum) / sum, and dividing the sum by itself is a shift by its log.
     x, y, v, parameter, output = ctx.saved_tensors
     need_x, need_y, need_v, need_parameter = ctx.needs_input_grad[:4]
-    grad = grad.to(x.dtype).unsqueeze(-1)
+    grad = grad.to(_ops.compute_dtype(x)).unsqueeze(-1)
     of_x, of_y, _, of_v, of_parameter = _derivatives(
         *(_ops.kernel_matmul, _ops.kernel_matmul_gradient, ctx.names, x, y, grad, v),
         (parameter, output, None),
@@ -191,7 +191,10 @@ def _tangents(
     """Terms of an op's tangent: one along (dx, dy, dparameter), one for each of the values."""
     terms = []
     if any(direction is not None for direction in directions):
-        terms.append(op_tangent(*rows, *values, *side, *directions, *rest))
+        dx, dy, dparameter = directions
+        dtype = _ops.compute_dtype(rows[0])
+        dx, dy = (d if d is None else d.to(dtype) for d in (dx, dy))
+        terms.append(op_tangent(*rows, *values, *side, dx, dy, dparameter, *rest))
     for i, dvalue in enumerate(dvalues):
         if dvalue is not None:  # linear
             terms.append(op(*rows, *values[:i], dvalue, *values[i + 1 :], *side, *rest))
@@ -202,7 +205,7 @@ def _shifted(values: MaybeTensor, dvalues: MaybeTensor, dshift: MaybeTensor, lik
     """Tangent of values * exp(-shift), over exp(-shift)."""
     if dshift is None:
         return dvalues
-    by_shift = -_times(values, dshift.unsqueeze(-1).to(like.dtype))
+    by_shift = -_times(values, dshift.unsqueeze(-1).to(_ops.compute_dtype(like)))
     return by_shift if dvalues is None else dvalues + by_shift
 
 

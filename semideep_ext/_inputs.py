@@ -15,8 +15,9 @@ from semideep_ext._libraries import check_device
 
 ArrayLike = Any  # torch.Tensor, numpy.ndarray, pandas.DataFrame or a nested sequence of numbers
 
+_HALVES = (torch.float16, torch.bfloat16)
 # Exactly representable in float32; wider integers are computed in float64.
-_NARROW = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.float16, torch.bfloat16)
+_NARROW = (torch.bool, torch.uint8, torch.int8, torch.int16, *_HALVES)
 
 
 def describe(name: str, value: Any) -> str:
@@ -185,7 +186,7 @@ def _from_arrays(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[ArrayLike, Ar
 
 def _leave_autocast(tensor: Tensor) -> Tensor:
     """Give features that autocast left in a half type the dtype of the others, float32."""
-    half = tensor.dtype in (torch.float16, torch.bfloat16)
+    half = tensor.dtype in _HALVES
     return tensor.float() if half and torch.is_autocast_enabled(tensor.device.type) else tensor
 
 
@@ -207,14 +208,17 @@ def _check_rows(x: Tensor, y: Tensor) -> None:
 
 
 def to_compute_dtype(x: Tensor, y: Tensor, metric: Any) -> tuple[Tensor, Tensor, torch.dtype]:
-    """Rows in float32 or float64, and the dtype of the result.
+    """Rows in a dtype that the kernels read, and the dtype of the result.
 
     Floating dtypes of 32 and 64 bits are kept. Everything else gives a float32 result; integers
-    that float32 cannot hold are computed in float64.
+    that float32 cannot hold are computed in float64. Halves are left to the kernels on CUDA, which
+    read them as they are.
     """
     dtype = x.dtype
     if dtype in (torch.float32, torch.float64):
         return x, y, dtype
+    if dtype in _HALVES and x.is_cuda and not callable(metric):
+        return x, y, torch.float32
     if dtype in _NARROW:
         return x.to(torch.float32), y.to(torch.float32), torch.float32
     if metric == "hamming" and dtype in (torch.int64, torch.uint64):

@@ -22,9 +22,15 @@ _library = torch.library.Library("semideep_ext", "FRAGMENT")
 # --- fake: shapes and dtypes of the results -------------------------------------------------------
 
 
+def compute_dtype(rows: Tensor) -> torch.dtype:
+    """Of everything but the rows, which may be in half precision where the kernels read that."""
+    return torch.float64 if rows.dtype == torch.float64 else torch.float32
+
+
 def _fake_matmul(x: Tensor, y: Tensor, v: Tensor | None, parameter: Tensor, *_: Any) -> Tensor:
     columns = 1 if v is None else v.shape[3]
-    return x.new_empty((x.shape[0], parameter.shape[1], x.shape[1], columns))
+    shape = (x.shape[0], parameter.shape[1], x.shape[1], columns)
+    return x.new_empty(shape, dtype=compute_dtype(x))
 
 
 def _fake_log_sum(x: Tensor, y: Tensor, v: Tensor | None, parameter: Tensor, *_: Any) -> Tensor:
@@ -35,7 +41,8 @@ def _fake_gradient(
     x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, parameter: Tensor, *rest: Any
 ) -> tuple[Tensor, Tensor]:
     rows = rest[-1]
-    by_rows = x.new_empty((x.shape[0] if rows else 0, x.shape[1], x.shape[2]))
+    shape = (x.shape[0] if rows else 0, x.shape[1], x.shape[2])
+    by_rows = x.new_empty(shape, dtype=compute_dtype(x))
     return by_rows, parameter.new_empty(tuple(parameter.shape))
 
 

@@ -218,7 +218,7 @@ def _weighted_sum(
     if not callable(metric):
         _check_differentiable(metric, x, y)
     x, y, result_dtype = to_compute_dtype(x, y, metric)
-    v = v if v is None else v.to(x.dtype)
+    v = v if v is None else v.to(_ops.compute_dtype(x))
     parameter, scalar = to_parameter(lambda_, "lambda_", x)
     if kernel == "inverse":
         levels = parameter.shape[1]

@@ -5,19 +5,21 @@ import warnings
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from semideep_ext import (
     WeightComputer,
     _inputs,
     _libraries,
+    _ops,
     config,
     distance_weights,
     kernel_matmul,
 )
 from semideep_ext._training import weighting
 from semideep_ext.metrics import METRICS
-from semideep_ext.testing import DEVICES, random_rows
+from semideep_ext.testing import DEVICES, TOLERANCES, random_rows, relative_error
 from semideep_ext.trainer import WeightedTrainer
 
 MIB = 2**20
@@ -149,6 +151,56 @@ def test_nothing_in_python_waits_for_the_device(metric, dtype, monkeypatch):
     assert ("searchsorted" in mode.seen) == (metric == "hamming" and dtype == torch.int64)
 
 
+class Rows(TorchDispatchMode):
+    """Remembers the dtypes of the rows that ops are called with."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.name().startswith("semideep_ext::"):
+            self.dtypes |= {args[0].dtype, args[1].dtype}
+        return func(*args, **(kwargs or {}))
+
+    def __init__(self):
+        super().__init__()
+        self.dtypes = set()
+
+
+each_half = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+
+
+@each_half
+@each_metric
+def test_halves_reach_the_kernels_as_they_are(metric, dtype, monkeypatch):
+    monkeypatch.setattr(_libraries, "CUDA_PROBLEM", "")
+    with FakeTensorMode(), Rows() as mode:
+        x, y = (torch.empty(n, 3, device="cuda:0", dtype=dtype) for n in (5, 4))
+        for out in calls(metric, x, y, torch.empty(4, device="cuda:0", dtype=dtype)):
+            assert out.dtype == torch.float32
+    assert mode.dtypes == {dtype}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script")  # of torch's forward mode
+@each_half
+def test_gradients_of_halves_are_halves_and_all_else_is_float32(dtype):
+    with torch.device("meta"):
+        x, y = (torch.empty(1, n, 3, dtype=dtype, requires_grad=True) for n in (5, 4))
+        parameter = torch.empty(1, 1, dtype=torch.float64, requires_grad=True)
+    with Rows() as mode:
+        rest = None, parameter, "euclidean", "exponential"
+        log_sum = _ops.kernel_log_sum(x, y, *rest)
+        product = _ops.kernel_matmul(x, y, None, parameter, None, None, *rest[2:])
+        assert (product.dtype, log_sum.dtype) == (torch.float32, torch.float64)
+        for out in (product, log_sum):
+            first = torch.autograd.grad(out.sum(), (x, y, parameter), create_graph=True)
+            second = torch.autograd.grad(first[0].sum(), (x, y, parameter))
+            for grads in (first, second):
+                assert [g.dtype for g in grads] == [dtype, dtype, torch.float64]
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(x, torch.empty_like(x))
+            out = _ops.kernel_matmul(dual, y, None, parameter, None, None, *rest[2:])
+            assert forward_ad.unpack_dual(out).tangent.dtype == torch.float32
+    assert mode.dtypes == {dtype}
+
+
 @pytest.mark.parametrize("value", [-1.0, 0.0, float("nan"), float("inf")])
 def test_wrong_values_that_are_not_read_become_nan(value):
     values = torch.tensor([1.0, value], dtype=torch.float64)
@@ -259,6 +311,27 @@ def test_nothing_waits_for_the_device(metric, on_cuda):
         everything(metric, x, y, v)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@needs_card
+@pytest.mark.parametrize("way", ["popcount", "products"])
+@pytest.mark.parametrize("d", [1, 64, 257, 1100])
+@pytest.mark.parametrize("metric", [m for m in METRICS if not METRICS[m].differentiable])
+def test_bits_are_counted_in_each_way_as_on_the_cpu(metric, d, way, generator, monkeypatch):
+    monkeypatch.setenv("SEMIDEEP_CUDA_BITS", way)
+    x, y = (random_rows(metric, n, d, torch.float32, generator) % 2 for n in (130, 1500))
+    lambdas = torch.tensor([0.5, 2.0])
+    actual = distance_weights(x.cuda(), y.cuda(), metric, lambdas.cuda()).cpu()
+    expected = distance_weights(x.double(), y.double(), metric, lambdas.double())
+    assert relative_error(actual, expected) <= TOLERANCES[torch.float32].forward
+
+
+@needs_card
+def test_an_unknown_way_to_count_bits_is_refused_with_the_known_ones(generator, monkeypatch):
+    monkeypatch.setenv("SEMIDEEP_CUDA_BITS", "fast")
+    x = random_rows("jaccard", 3, 5, torch.float32, generator).cuda()
+    with pytest.raises(RuntimeError, match=r"SEMIDEEP_CUDA_BITS='fast'.* popcount or products"):
+        distance_weights(x, x, "jaccard")
 
 
 @needs_card

@@ -15,6 +15,8 @@
 namespace semideep {
 
 enum class DType : int8_t { float32, float64 };
+// Rows may be stored in half a float32, which the CUDA kernels alone read: they convert it, exactly, where they load.
+enum class Half : int8_t { none, float16, bfloat16 };
 enum class Task : int8_t { sum, log_sum, gradient };
 
 // One of the two sets of rows, and what is attached to each row. Strides count elements; the last
@@ -22,6 +24,7 @@ enum class Task : int8_t { sum, log_sum, gradient };
 struct Side {
   int64_t count = 0;
   const void* rows = nullptr;  // (B, count, D)
+  Half half = Half::none;      // of rows, of both sides alike, where the dtype is float32
   int64_t rows_batch_stride = 0;
   int64_t rows_row_stride = 0;
   const void* tangents = nullptr;  // (B, count, D) contiguous, or absent

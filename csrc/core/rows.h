@@ -1,7 +1,8 @@
 // What a metric does to each row once, before rows meet in pairs.
 //
 // A policy offers
-//   describe(load, features)  facts of one row; load(k) returns feature k
+//   describe(load, features)  facts of one row; load(k) returns feature k. With a team as the third argument, a
+//                             member of it that has some of the features; what a member lacks, the team adds
 //   prepare(value, info)      the feature that the pair loop sees
 //   pull_back(g, x, info, dot)  gradient by the prepared feature -> gradient by the raw one, where
 //                             x is the prepared feature and dot = sum_k g_k x_k
@@ -21,11 +22,20 @@ struct RowInfo {
   S stat;  // what Metric::distance wants to know of the row; NaN if the row has a NaN
 };
 
+/// The team of one that has the whole row.
+struct Alone {
+  template <class S>
+  SEMIDEEP_INLINE S sum(S mine) const {
+    return mine;
+  }
+  SEMIDEEP_INLINE double largest(double mine) const { return mine; }
+};
+
 /// Rows as they are.
 struct RawRow {
   static constexpr bool has_info = false;
-  template <class S, class Load>
-  static SEMIDEEP_INLINE RowInfo<S> describe(const Load&, int64_t) {
+  template <class S, class Load, class Team = Alone>
+  static SEMIDEEP_INLINE RowInfo<S> describe(const Load&, int64_t, const Team& = {}) {
     return {S(1.0), S(1.0), S(0.0)};
   }
   template <class S>
@@ -42,28 +52,30 @@ struct RawRow {
 /// stat carries it.
 struct CategoryRow : RawRow {
   static constexpr bool has_info = true;
-  template <class S, class Load>
-  static SEMIDEEP_INLINE RowInfo<S> describe(const Load& load, int64_t features) {
+  template <class S, class Load, class Team = Alone>
+  static SEMIDEEP_INLINE RowInfo<S> describe(const Load& load, int64_t features,
+                                             const Team& team = {}) {
     S stat(0.0);
     for (int64_t k = 0; k < features; ++k) {
       const S value = load(k);
       if (value != value) stat = value;
     }
-    return {S(1.0), S(1.0), stat};
+    return {S(1.0), S(1.0), team.sum(stat)};
   }
 };
 
 /// Each value becomes 1 where it is not zero, else 0; stat is their number.
 struct SupportRow {
   static constexpr bool has_info = true;
-  template <class S, class Load>
-  static SEMIDEEP_INLINE RowInfo<S> describe(const Load& load, int64_t features) {
+  template <class S, class Load, class Team = Alone>
+  static SEMIDEEP_INLINE RowInfo<S> describe(const Load& load, int64_t features,
+                                             const Team& team = {}) {
     S stat(0.0);
     for (int64_t k = 0; k < features; ++k) {
       const S value = load(k);
       stat = stat + (value == value ? prepare(value, RowInfo<S>{}) : value);
     }
-    return {S(1.0), S(1.0), stat};
+    return {S(1.0), S(1.0), team.sum(stat)};
   }
   template <class S>
   static SEMIDEEP_INLINE S prepare(S value, const RowInfo<S>&) {
@@ -81,15 +93,17 @@ struct SupportRow {
 /// the sum of squares can then neither overflow nor underflow, so no epsilon is needed.
 struct UnitRow {
   static constexpr bool has_info = true;
-  template <class S, class Load>
-  static SEMIDEEP_INLINE RowInfo<S> describe(const Load& load, int64_t features) {
-    const double largest = largest_magnitude<S>(load, features);
+  template <class S, class Load, class Team = Alone>
+  static SEMIDEEP_INLINE RowInfo<S> describe(const Load& load, int64_t features,
+                                             const Team& team = {}) {
+    const double largest = team.largest(largest_magnitude<S>(load, features));
     // A row of NaN has no magnitude above 0 either: the norm below, not `largest`, tells it apart.
     const S scale(power_of_two_below(largest));
     S sum(0.0);
     for (int64_t first = 0; first < features; first += kBlock)
       sum =
           sum + squares(load, scale, first, first + kBlock < features ? first + kBlock : features);
+    sum = team.sum(sum);
     if (sum == S(0.0)) return {S(1.0), S(1.0), S(features == 0 ? 1.0 : 0.0)};
     const S norm = sqrt(sum);
     return {scale, S(1.0) / norm, S(1.0) + S(0.0) * norm};

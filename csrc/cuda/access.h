@@ -32,23 +32,39 @@ SEMIDEEP_INLINE S with_tangent(double value, double tangent) {
   }
 }
 
+// A feature stored in 16 bits; float32 holds every such value.
+SEMIDEEP_INLINE float half_value(uint16_t bits, Half half) {
+  return half == Half::float16 ? cuda::float16_value(bits) : cuda::bfloat16_value(bits);
+}
+
+SEMIDEEP_INLINE int64_t feature_bytes(const Problem& p, const Side& side) {
+  return side.half != Half::none ? 2 : p.dtype == DType::float32 ? 4 : 8;
+}
+
 // Reads features of one row.
 template <class S>
 struct RowReader {
   const void* rows;
   const void* tangents;
   DType dtype;
+  Half half;
   int64_t at, tangent_at;
 
   SEMIDEEP_INLINE RowReader(const Problem& p, const Side& side, int64_t batch, int64_t row)
       : rows(side.rows),
         tangents(side.tangents),
         dtype(p.dtype),
+        half(side.half),
         at(batch * side.rows_batch_stride + row * side.rows_row_stride),
         tangent_at((batch * side.count + row) * p.features) {}
   SEMIDEEP_INLINE S operator()(int64_t k) const {
-    return with_tangent<S>(element_at(rows, dtype, at + k),
-                           tangents ? element_at(tangents, dtype, tangent_at + k) : 0.0);
+    return with_tangent<S>(value(k), tangents ? element_at(tangents, dtype, tangent_at + k) : 0.0);
+  }
+
+ private:
+  SEMIDEEP_INLINE double value(int64_t k) const {
+    if (half == Half::none) return element_at(rows, dtype, at + k);
+    return static_cast<double>(half_value(static_cast<const uint16_t*>(rows)[at + k], half));
   }
 };
 
@@ -82,5 +98,21 @@ __device__ __forceinline__ S sum_of_16(S value) {
   for (int step = 8; step > 0; step /= 2) value = value + shuffle_xor(value, step);
   return value;
 }
+
+// The lanes of a warp, each with every 32nd feature of a row; all of them get the same.
+struct WarpTeam {
+  template <class S>
+  __device__ __forceinline__ S sum(S mine) const {
+    for (int step = 16; step > 0; step /= 2) mine = mine + shuffle_xor(mine, step);
+    return mine;
+  }
+  __device__ __forceinline__ double largest(double mine) const {
+    for (int step = 16; step > 0; step /= 2) {
+      const double other = shuffle_xor(mine, step);
+      mine = other > mine ? other : mine;
+    }
+    return mine;
+  }
+};
 
 SEMIDEEP_MATH_END

@@ -1,162 +1,186 @@
 // The weighted sum of float32 rows under the exponential kernel, for metrics that count features.
-//
-// A block is 16 x 16 threads; thread (tx, ty) has the pairs of rows ty + 16 r and columns tx + 16 c.
 #pragma once
 
-#include "cuda/count_pack.h"
-#include "cuda/float_care.h"
+#include "cuda/access.h"
+#include "cuda/count_tile.h"
 
 SEMIDEEP_MATH_BEGIN
 
-constexpr int kCountThreads = 256;
-constexpr int kCountColumns = 64;
-constexpr int kCountSide = 4;    // pairs of a thread: so many rows by so many columns
-constexpr int kChunkWords = 32;  // of each row in shared memory
-constexpr int kCountFlushTiles = 16;
+constexpr int kCountFlushPairs = 64;  // of a thread's pairs of a row, so many are added in float
 
-// Whole numbers below 2^24, which float adds exactly, and their quotients as pairs.
-struct Whole : FloatPair {
-  Whole() = default;
-  __device__ __forceinline__ Whole(float value) : FloatPair(value, 0.0f) {}   // NOLINT: implicit
-  __device__ __forceinline__ Whole(double constant) : FloatPair(constant) {}  // NOLINT: implicit
-  __device__ __forceinline__ Whole(FloatPair pair) : FloatPair(pair) {}       // NOLINT: implicit
-};
-__device__ __forceinline__ Whole operator+(Whole a, Whole b) { return a.hi + b.hi; }
-__device__ __forceinline__ Whole operator-(Whole a, Whole b) { return a.hi - b.hi; }
-__device__ __forceinline__ Whole operator/(Whole a, Whole b) {
-  const float reciprocal = 1.0f / b.hi, quotient = a.hi * reciprocal;
-  return FloatPair(quotient, ::fmaf(-quotient, b.hi, a.hi) * reciprocal);
-}
-__device__ __forceinline__ Whole select(bool mask, Whole a, Whole b) {
-  return select(mask, static_cast<FloatPair>(a), static_cast<FloatPair>(b));
-}
+template <class Metric, class Tile, int Sums>
+class CountSum {
+ public:
+  using Shared = typename Tile::Shared;
+  // Where totals are folded, in the end.
+  static_assert(sizeof(Shared) >= kUnitRows * Tile::kWarps * Sums * sizeof(double));
 
-struct CountShared {
-  uint32_t x[kChunkWords][kUnitRows + 1];
-  uint32_t y[kChunkWords][kCountColumns + 1];
-};
-
-template <class F>
-__device__ __forceinline__ void for_counts(F&& f) {
+  __device__ CountSum(const Problem& problem, const Pass& pass, const Packed& packed,
+                      const Place& place, int64_t first, int planes)
+      : p_(problem),
+        pass_(pass),
+        packed_(packed),
+        place_(place),
+        first_(first),
+        planes_(planes),
+        words_(static_cast<int>(packed.words) * planes) {
 #pragma unroll
-  for (int r = 0; r < kCountSide; ++r)
+    for (int s = 0; s < Sums; ++s) {
+      const int64_t at = first_ + s < pass_.width ? first_ + s : pass_.width - 1;
+      const int64_t l = at / p_.columns, c = at % p_.columns;
+      values_at_[s] =
+          place_.batch * p_.right.values_batch_stride + l * p_.right.values_parameter_stride + c;
+      const double lambda = p_.parameter[place_.batch * p_.parameters + l];
+      parameters_[s] = FloatPair((lambda > 1e30 ? 1e30 : lambda) * 1.4426950408889634);
+    }
 #pragma unroll
-    for (int c = 0; c < kCountSide; ++c) f(r, c);
-}
+    for (int r = 0; r < Tile::kRows; ++r) {
+      const int row = Tile::row(r) < place_.rows ? Tile::row(r) : static_cast<int>(place_.rows) - 1;
+      x_rows_[r] = packed_.left_rows[place_.batch * p_.left.count + place_.row_begin + row];
+    }
+  }
 
-// partial[row][s] = sum_j k_l(d_ij) values[l, j, c] with s = l C + c
-template <class Metric, int Sums>
-__global__ void __launch_bounds__(kCountThreads)
+  __device__ void run() {
+    int tiles = 0;
+    for (int64_t begin = place_.column_begin; begin < place_.column_end;
+         begin += Tile::kTileColumns) {
+      const int64_t left = place_.column_end - begin;
+      const int last = static_cast<int>(left < Tile::kTileColumns ? left : Tile::kTileColumns) - 1;
+      count(begin, last);
+      finish(begin, last);
+      if (++tiles % (kCountFlushPairs / Tile::kColumns) == 0) flush();
+    }
+    flush();
+    store();
+  }
+
+ private:
+  // Counts over the tile whose columns are `begin` and on; `last` is the last of them that exists. Rows, columns and
+  // sums past the end repeat the last one.
+  __device__ void count(int64_t begin, int last) {
+    auto& shared = *cuda::shared_memory<Shared>();
+    const int chunk = kChunkWords / planes_ * planes_;
+    tile_.clear();
+    for (int word = 0; word < words_; word += chunk) {
+      const int here = words_ - word < chunk ? words_ - word : chunk;
+      __syncthreads();  // until all are done with what stands there
+      if (begin == place_.column_begin || words_ > chunk)
+        copy_words(shared.x,
+                   packed_.left + (place_.batch * p_.left.count + place_.row_begin) * words_ + word,
+                   static_cast<int>(place_.rows) - 1, words_, here);
+      copy_words(shared.y, packed_.right + (place_.batch * p_.right.count + begin) * words_ + word,
+                 last, words_, here);
+      cuda::copies_commit();
+      cuda::copies_wait<0>();
+      __syncthreads();
+      tile_.add(shared, here, planes_);
+    }
+  }
+
+  // From counts to the tile's part of the sums. Columns past the end have the value 0.
+  __device__ void finish(int64_t begin, int last) {
+    const PackedRow* y_rows = packed_.right_rows + place_.batch * p_.right.count + begin;
+    const float* y_values =
+        static_cast<const float*>(p_.right.values) + begin * p_.right.values_row_stride;
+#pragma unroll
+    for (int c = 0; c < Tile::kColumns; ++c) {
+      const bool exists = Tile::column(c) <= last;
+      const int column = exists ? Tile::column(c) : last;
+      const PackedRow y = y_rows[column];
+      float values[Sums];
+#pragma unroll
+      for (int s = 0; s < Sums; ++s)
+        values[s] = exists ? y_values[column * p_.right.values_row_stride + values_at_[s]] : 0.0f;
+#pragma unroll
+      for (int r = 0; r < Tile::kRows; ++r) {
+        const FloatPair d =
+            Metric::distance(Whole(static_cast<float>(pair_count(r, c, y))), Whole(x_rows_[r].stat),
+                             Whole(y.stat), Whole(static_cast<float>(p_.features)));
+#pragma unroll
+        for (int s = 0; s < Sums; ++s)
+          sums_[r][s] =
+              ::fmaf(exp2(Exponential::log_value(d, parameters_[s])), values[s], sums_[r][s]);
+      }
+    }
+  }
+
+  // What the metric counts; of two rows' bits, those that only one has are all but twice the common ones.
+  __device__ int pair_count(int r, int c, const PackedRow& y) const {
+    const int count = tile_.count(r, c);
+    if constexpr (Tile::counts_common && Metric::counts == Counts::unequal)
+      return x_rows_[r].bits + y.bits - 2 * count;
+    return count;
+  }
+
+  __device__ void flush() {
+#pragma unroll
+    for (int r = 0; r < Tile::kRows; ++r)
+#pragma unroll
+      for (int s = 0; s < Sums; ++s) {
+        totals_[r][s] += static_cast<double>(sums_[r][s]);
+        sums_[r][s] = 0.0f;
+      }
+  }
+
+  // Folds a row's lanes, then its warps, in order.
+  __device__ void store() {
+    double* totals = cuda::shared_memory<double>();  // [warp][row][sum]
+    __syncthreads();
+#pragma unroll
+    for (int r = 0; r < Tile::kRows; ++r)
+#pragma unroll
+      for (int s = 0; s < Sums; ++s) {
+        double total = totals_[r][s];
+        for (int step = Tile::kLanes / 2; step > 0; step /= 2) total += shuffle_xor(total, step);
+        if (threadIdx.x % Tile::kLanes == 0)
+          totals[(Tile::warp() * kUnitRows + Tile::row(r)) * Sums + s] = total;
+      }
+    __syncthreads();
+    double* partial = static_cast<double*>(pass_.partial) + place_.partial * pass_.width;
+    for (int i = threadIdx.x; i < place_.rows * Sums; i += kCountThreads) {
+      if (first_ + i % Sums >= pass_.width) continue;
+      double total = totals[i];
+      for (int warp = 1; warp < Tile::kWarps; ++warp) total += totals[warp * kUnitRows * Sums + i];
+      partial[i / Sums * pass_.width + first_ + i % Sums] = total;
+    }
+  }
+
+  const Problem& p_;
+  const Pass& pass_;
+  const Packed& packed_;
+  const Place& place_;
+  const int64_t first_;  // of the sums that this block takes
+  const int planes_;
+  const int words_;  // of a row
+  Tile tile_;
+  PackedRow x_rows_[Tile::kRows];
+  int64_t values_at_[Sums];  // of the first column
+  FloatPair parameters_[Sums];
+  float sums_[Tile::kRows][Sums] = {};
+  double totals_[Tile::kRows][Sums] = {};
+};
+
+// partial[row][s] = sum_j k_l(d_ij) values[l, j, c] with s = l C + c. Products serve where rows are one plane.
+template <class Metric, int Sums, bool Products>
+__global__ void __launch_bounds__(kCountThreads, Sums == 1 ? 2 : 1)
     count_sum(const Problem p, const Pass pass, const Packed packed) {
-  auto& shared = *cuda::shared_memory<CountShared>();
   const int64_t groups = (pass.width + Sums - 1) / Sums;
   const Place place(p, pass, blockIdx.x / groups);
   const int64_t first = blockIdx.x % groups * Sums;
-  const int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
   int planes = 1;
   if constexpr (Metric::counts == Counts::unequal) planes = Coding(*packed.planes).planes();
-  const int64_t row_words = packed.words * planes;
-  const int chunk = kChunkWords / planes * planes;
-
-  // Rows past the end of a side repeat its last one.
-  const auto row_at = [&](int row) {
-    return place.row_begin + (row < place.rows ? row : place.rows - 1);
-  };
-  const auto column_at = [&](int64_t at) {
-    return at < place.column_end ? at : place.column_end - 1;
-  };
-  FloatPair parameters[Sums];
-#pragma unroll
-  for (int s = 0; s < Sums; ++s) {
-    const int64_t at = first + s < pass.width ? first + s : pass.width - 1;
-    const double lambda = p.parameter[place.batch * p.parameters + at / p.columns];
-    parameters[s] = FloatPair((lambda > 1e30 ? 1e30 : lambda) * 1.4426950408889634);
+  if (Products && planes == 1) {
+    CountSum<Metric, ProductTile, Sums>(p, pass, packed, place, first, planes).run();
+  } else {
+    CountSum<Metric, PopcountTile<Metric>, Sums>(p, pass, packed, place, first, planes).run();
   }
-  float x_stats[kCountSide];
-#pragma unroll
-  for (int r = 0; r < kCountSide; ++r)
-    x_stats[r] = packed.left_stats[place.batch * p.left.count + row_at(ty + 16 * r)];
+}
 
-  double totals[kCountSide][Sums] = {};
-  float sums[kCountSide][Sums] = {};
-  const auto flush = [&] {
-#pragma unroll
-    for (int r = 0; r < kCountSide; ++r)
-#pragma unroll
-      for (int s = 0; s < Sums; ++s) {
-        totals[r][s] += static_cast<double>(sums[r][s]);
-        sums[r][s] = 0.0f;
-      }
-  };
-  int tiles = 0;
-  for (int64_t begin = place.column_begin; begin < place.column_end; begin += kCountColumns) {
-    int counts[kCountSide][kCountSide] = {};
-    for (int64_t word = 0; word < row_words; word += chunk) {
-      const int here = row_words - word < chunk ? static_cast<int>(row_words - word) : chunk;
-      __syncthreads();  // until all are done with what stands there
-      for (int i = threadIdx.x; i < kUnitRows * kChunkWords; i += kCountThreads) {
-        const int row = i / kChunkWords, w = i % kChunkWords;
-        if (w >= here) continue;
-        shared.x[w][row] =
-            packed.left[(place.batch * p.left.count + row_at(row)) * row_words + word + w];
-        shared.y[w][row] =
-            packed.right[(place.batch * p.right.count + column_at(begin + row)) * row_words + word +
-                         w];
-      }
-      __syncthreads();
-      for (int w = 0; w < here; w += planes) {
-        uint32_t found[kCountSide][kCountSide] = {};
-        for (int plane = 0; plane < planes; ++plane) {
-          uint32_t x[kCountSide], y[kCountSide];
-#pragma unroll
-          for (int i = 0; i < kCountSide; ++i) {
-            x[i] = shared.x[w + plane][ty + 16 * i];
-            y[i] = shared.y[w + plane][tx + 16 * i];
-          }
-          for_counts([&](int r, int c) {
-            found[r][c] |= Metric::counts == Counts::both ? x[r] & y[c] : x[r] ^ y[c];
-          });
-        }
-        for_counts([&](int r, int c) { counts[r][c] += __popc(found[r][c]); });
-      }
-    }
-#pragma unroll
-    for (int c = 0; c < kCountSide; ++c) {
-      const int64_t at = begin + tx + 16 * c;
-      const float y_stat = packed.right_stats[place.batch * p.right.count + column_at(at)];
-      float values[Sums];
-#pragma unroll
-      for (int s = 0; s < Sums; ++s) {
-        const bool exists = at < place.column_end && first + s < pass.width;
-        values[s] =
-            exists ? static_cast<float>(value_at(p, p.right, place.batch, (first + s) / p.columns,
-                                                 at, (first + s) % p.columns))
-                   : 0.0f;
-      }
-#pragma unroll
-      for (int r = 0; r < kCountSide; ++r) {
-        const FloatPair d =
-            Metric::distance(Whole(static_cast<float>(counts[r][c])), Whole(x_stats[r]),
-                             Whole(y_stat), Whole(static_cast<float>(p.features)));
-#pragma unroll
-        for (int s = 0; s < Sums; ++s)
-          sums[r][s] =
-              ::fmaf(exp2(Exponential::log_value(d, parameters[s])), values[s], sums[r][s]);
-      }
-    }
-    if (++tiles % kCountFlushTiles == 0) flush();
-  }
-  flush();
-
-  double* partial = static_cast<double*>(pass.partial) + place.partial * pass.width;
-#pragma unroll
-  for (int r = 0; r < kCountSide; ++r)
-#pragma unroll
-    for (int s = 0; s < Sums; ++s) {
-      const double total = sum_of_16(totals[r][s]);
-      if (tx == 0 && ty + 16 * r < place.rows && first + s < pass.width)
-        partial[(ty + 16 * r) * pass.width + first + s] = total;
-    }
+template <class Metric, bool Products>
+constexpr int64_t count_shared_bytes() {
+  using Popcount = typename PopcountTile<Metric>::Shared;
+  static_assert(sizeof(ProductTile::Shared) >= sizeof(Popcount));
+  return Products ? sizeof(ProductTile::Shared) : sizeof(Popcount);
 }
 
 SEMIDEEP_MATH_END

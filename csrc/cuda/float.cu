@@ -106,8 +106,8 @@ void run_product_gradient(const Launcher& launcher, Pass& pass) {
   const FloatFacts facts = find_facts<Metric>(launcher, pass);
   pass.width = (p.rows_gradient ? p.features : 0) + p.parameters;
   launcher.for_passes(pass, sizeof(double), kMostGradientSpans, [&] {
-    launcher.launch(float_product_gradient<Metric, Sums>, pass.units * pass.spans, kProductThreads,
-                    sizeof(ProductGradientShared), p, pass, facts);
+    launcher.launch(float_product_gradient<Metric, Sums>, pass.units * pass.spans * pass.groups,
+                    kProductThreads, sizeof(ProductGradientShared), p, pass, facts);
     launcher.store_gradient<double, Metric>(pass);
   });
 }

@@ -225,7 +225,7 @@ class DirectGradient {
 
 // partial[row] = (dF/dx in D scalars, if wanted; then dF/dparameter_l for each l)
 template <class Metric, int D, int Sums>
-__global__ void __launch_bounds__(kDirectThreads)
+__global__ void __launch_bounds__(kDirectThreads, 1)
     float_direct_gradient(const Problem p, const Pass pass) {
   const Place place(p, pass, blockIdx.x);
   DirectGradient<Metric, D, Sums>(p, pass, place).run();

@@ -31,12 +31,11 @@ template <class Metric, int Sums>
 class ProductGradient {
  public:
   __device__ ProductGradient(const Problem& problem, const Pass& pass, const FloatFacts& facts,
-                             const Place& place)
+                             const Place& place, int64_t group)
       : p_(problem),
         pass_(pass),
         place_(place),
-        rows_width_(pass.width - problem.parameters),
-        partial_(static_cast<double*>(pass.partial) + place.partial * pass.width),
+        group_(static_cast<int>(group)),
         care_(problem, place.batch),
         shared_(*cuda::shared_memory<ProductGradientShared>()),
         tile_(problem, facts, place) {
@@ -48,26 +47,31 @@ class ProductGradient {
   }
 
   __device__ void run() {
-    for (int64_t i = threadIdx.x; i < place_.rows * pass_.width; i += kProductThreads)
-      partial_[i] = 0.0;
+    for (int64_t i = threadIdx.x; i < place_.rows * pass_.width; i += kProductThreads) {
+      const int64_t k = i % pass_.width;
+      if (k >= rows_width() ? group_ == 0 : k >= begin_feature() && k < end_feature())
+        partial_of_place()[i] = 0.0;
+    }
     int tiles = 0;
-    tile_.run(shared_.stages, rows_width_ > 0 ? 2 : 1,
-              [&](ProductStage& stage, int64_t begin, int64_t step) {
-                if (step >= tile_.steps()) {
-                  add_differences(stage, begin, (step - tile_.steps()) * kStepFeatures);
-                  return;
-                }
-                tile_.multiply(stage, begin);
-                if (step + 1 < tile_.steps()) return;
-                find_weights(begin);
-                tile_.clear();
-                __syncthreads();
-                mend(begin);
-                if (++tiles % kProductFlushTiles == 0) by_parameter_.flush(Tile::t());
-              });
+    const StepRange mine{begin_feature() / kStepFeatures,
+                         (end_feature() - begin_feature() + kStepFeatures - 1) / kStepFeatures};
+    tile_.run(shared_.stages, mine, [&](ProductStage& stage, int64_t begin, int64_t step) {
+      if (step >= tile_.steps()) {
+        add_differences(stage, begin, begin_feature() + (step - tile_.steps()) * kStepFeatures);
+        return;
+      }
+      tile_.multiply(stage, begin);
+      if (step + 1 < tile_.steps()) return;
+      find_weights(begin);
+      tile_.clear();
+      __syncthreads();
+      mend(begin);
+      if (++tiles % kProductFlushTiles == 0) by_parameter_.flush(Tile::t());
+    });
+    if (group_ > 0) return;
     by_parameter_.flush(Tile::t());
     by_parameter_.for_totals(place_.rows, [&](int row, int s, double total) {
-      if (s < sums()) partial_[row * pass_.width + rows_width_ + lambda_of(s)] += total;
+      if (s < sums()) partial_of_place()[row * pass_.width + rows_width() + lambda_of(s)] += total;
     });
   }
 
@@ -75,6 +79,16 @@ class ProductGradient {
   using Tile = ProductTile<Metric>;
   static constexpr int kWarpRows = kUnitRows / (kProductThreads / kWarp);
 
+  __device__ double* partial_of_place() const {
+    return static_cast<double*>(pass_.partial) + place_.partial * pass_.width;
+  }
+  // The features whose gradients this block finds.
+  __device__ int64_t rows_width() const { return pass_.width - p_.parameters; }
+  __device__ int64_t begin_feature() const { return group_ * pass_.group_features; }
+  __device__ int64_t end_feature() const {
+    const int64_t end = begin_feature() + pass_.group_features;
+    return end < rows_width() ? end : rows_width();
+  }
   __device__ int64_t sums() const { return p_.parameters * p_.columns; }
   __device__ int64_t lambda_of(int s) const { return (s < sums() ? s : sums() - 1) / p_.columns; }
   __device__ double parameter(int s) const {
@@ -155,18 +169,18 @@ class ProductGradient {
     const auto of_x = info_of<double, Metric>(p_, p_.left, pass_.left_info, place_.batch, at);
     const auto of_y = info_of<double, Metric>(p_, p_.right, pass_.right_info, place_.batch, column);
     const double d = exact_distance<Metric, kWarp>(p_, pass_, place_.batch, at, column);
-    double* partial = partial_ + row * pass_.width;
+    double* partial = partial_of_place() + row * pass_.width;
     double weight = 0.0;
     for (int s = 0; s < sums(); ++s) {
       const double lambda = parameter(s), kernel = Exponential::value(d, lambda, 0.0);
       const double product = value(p_.left, s, at) * value(p_.right, s, column);
       weight = fma(product, Exponential::by_distance(kernel, d, lambda), weight);
-      if (Tile::lane() == 0)
-        partial[rows_width_ + lambda_of(s)] +=
+      if (Tile::lane() == 0 && group_ == 0)
+        partial[rows_width() + lambda_of(s)] +=
             product * Exponential::by_parameter(kernel, d, lambda);
     }
     weight *= Metric::gradient(d, of_x.stat, of_y.stat);
-    for (int64_t k = Tile::lane(); k < rows_width_; k += kWarp)
+    for (int64_t k = begin_feature() + Tile::lane(); k < end_feature(); k += kWarp)
       partial[k] = fma(weight, Metric::Row::prepare(x(k), of_x) - Metric::Row::prepare(y(k), of_y),
                        partial[k]);
   }
@@ -182,10 +196,15 @@ class ProductGradient {
       const RowFacts facts =
           is_left ? tile_.left_facts(i) : tile_.right_facts(begin + i - kUnitRows);
       const bool suits = facts.norm == facts.norm;
-      if (!Metric::Row::has_info && suits) continue;
+      if (!Metric::Row::has_info && suits && p_.left.half == Half::none) continue;
+      // Backwards: of rows in half precision, what stands where a float goes has been read by then.
 #pragma unroll
-      for (int k = 0; k < kStepFeatures; ++k)
-        row[k] = suits ? Tile::prepared(row[k], stage.center[k], facts) : 0.0f;
+      for (int k = kStepFeatures - 1; k >= 0; --k) {
+        const float raw = tile_.raw(row, k);
+        const float value =
+            Metric::Row::has_info ? Tile::prepared(raw, stage.center[k], facts) : raw;
+        row[k] = suits ? value : 0.0f;
+      }
     }
   }
 
@@ -224,8 +243,8 @@ class ProductGradient {
         const float other = half == 0 ? sums[r].at[k + 2] : sums[r].at[k];
         const float sum = mine + __shfl_xor_sync(0xffffffffu, other, 16);
         const int64_t feature = first + features + 2 * half + k;
-        if (row_of(r) < place_.rows && feature < rows_width_)
-          partial_[row_of(r) * pass_.width + feature] += static_cast<double>(sum);
+        if (row_of(r) < place_.rows && feature < end_feature())
+          partial_of_place()[row_of(r) * pass_.width + feature] += static_cast<double>(sum);
       }
   }
   static __device__ FourFloats four(const float* from) {
@@ -235,8 +254,7 @@ class ProductGradient {
   const Problem& p_;
   const Pass& pass_;
   const Place& place_;
-  const int64_t rows_width_;
-  double* const partial_;
+  const int group_;  // of features; what follows from it is found again, since registers are scarce
   const FloatCare<Metric> care_;
   ProductGradientShared& shared_;
   Tile tile_;
@@ -247,10 +265,10 @@ class ProductGradient {
 
 // partial[row] = (dF/dx in D scalars, if wanted; then dF/dparameter_l for each l)
 template <class Metric, int Sums>
-__global__ void __launch_bounds__(kProductThreads)
+__global__ void __launch_bounds__(kProductThreads, 2)
     float_product_gradient(const Problem p, const Pass pass, const FloatFacts facts) {
-  const Place place(p, pass, blockIdx.x);
-  ProductGradient<Metric, Sums>(p, pass, facts, place).run();
+  const Place place(p, pass, blockIdx.x / pass.groups);
+  ProductGradient<Metric, Sums>(p, pass, facts, place, blockIdx.x % pass.groups).run();
 }
 
 SEMIDEEP_MATH_END

@@ -19,14 +19,11 @@ class ProductSum {
         place_(place),
         first_(first),
         care_(problem, place.batch),
-        tile_(problem, facts, place) {
-#pragma unroll
-    for (int s = 0; s < Sums; ++s) parameters_[s] = bits_parameter(p_, place.batch, lambda_of(s));
-  }
+        tile_(problem, facts, place) {}
 
   __device__ void run() {
     int tiles = 0;
-    tile_.run(cuda::shared_memory<ProductSumShared>()->stages, 1,
+    tile_.run(cuda::shared_memory<ProductSumShared>()->stages, {0, 0},
               [&](const ProductStage& stage, int64_t begin, int64_t step) {
                 tile_.multiply(stage, begin);
                 if (step + 1 < tile_.steps()) return;
@@ -49,6 +46,10 @@ class ProductSum {
   }
 
   __device__ void finish(int64_t begin) {
+    // Read again for each tile: while products are taken, registers are scarce.
+    FloatPair parameters[Sums];
+#pragma unroll
+    for (int s = 0; s < Sums; ++s) parameters[s] = bits_parameter(p_, place_.batch, lambda_of(s));
     uint32_t doubtful[2] = {0, 0};  // one bit for each of the thread's 64 pairs
     tile_.for_distances(begin, [&](int c, int64_t at, auto&& pairs) {
       float values[Sums];
@@ -60,7 +61,7 @@ class ProductSum {
         if (doubt) doubtful[pair / 32] |= 1u << pair % 32;
 #pragma unroll
         for (int s = 0; s < Sums; ++s) {
-          const float kernel = exp2(Exponential::log_value(d, parameters_[s]));
+          const float kernel = exp2(Exponential::log_value(d, parameters[s]));
           sums_.sums[r][s] = ::fmaf(doubt ? 0.0f : kernel, values[s], sums_.sums[r][s]);
         }
       });
@@ -108,13 +109,12 @@ class ProductSum {
   const int64_t first_;  // of the sums that this block takes
   const FloatCare<Metric> care_;
   Tile tile_;
-  FloatPair parameters_[Sums];
   ProductSums<Sums> sums_;
 };
 
 // partial[row][s] = sum_j k_l(d_ij) values[l, j, c] with s = l C + c
 template <class Metric, int Sums>
-__global__ void __launch_bounds__(kProductThreads)
+__global__ void __launch_bounds__(kProductThreads, 2)
     float_product_sum(const Problem p, const Pass pass, const FloatFacts facts) {
   const int64_t groups = (pass.width + Sums - 1) / Sums;
   const Place place(p, pass, blockIdx.x / groups);

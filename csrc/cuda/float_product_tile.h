@@ -7,6 +7,9 @@
 // J. High Perform. Comput. Appl. 36 (2022) 475): what is lost is about 2^-22 of each term. The instruction
 // truncates its sums, so they are kept short, and added up outside of it.
 //
+// Rows in half precision go the same way: as they are, one product of theirs would be exact, but translated, as they
+// must be to have no large norms cancel, a value has up to 24 bits again.
+//
 // A block of 4 warps takes 64 rows by 128 columns; each warp 64 by 32, as 4 x 4 blocks of the instruction. Features
 // pass through shared memory 16 at a time, copied while earlier ones are multiplied.
 #pragma once
@@ -32,10 +35,16 @@ struct SplitFloat {
   }
 };
 
+// Features as they stand in global memory: of rows in half precision, a row takes half of its place.
 struct ProductStage {
   float x[kUnitRows][kPitch];
   float y[kProductColumns][kPitch];
   float center[kStepFeatures];
+};
+
+// Steps of features, from `first` on.
+struct StepRange {
+  int64_t first, count;
 };
 
 // Lane l of a warp has, of each 16 x 8 block of the instruction, the rows g and g + 8 and the columns 2 t and
@@ -76,25 +85,38 @@ class ProductTile {
     return facts_.right[place_.batch * p_.right.count + column_at(at)];
   }
 
-  // Takes each tile's features through the stages, `rounds` times, and calls use(stage, begin, step), where
-  // `begin` is of the tile's columns, and `step` is counted through all rounds.
+  // Takes each tile's features through the stages, then once more those of `again`, and calls
+  // use(stage, begin, step), where `begin` is of the tile's columns, and `step` is counted through both rounds.
   template <int Stages, class Use>
-  __device__ void run(ProductStage (&stages)[Stages], int rounds, Use&& use) {
+  __device__ void run(ProductStage (&stages)[Stages], const StepRange& again, Use&& use) {
     const int64_t columns = place_.column_end - place_.column_begin;
-    const int64_t steps = rounds * steps_;
+    const int64_t steps = steps_ + again.count;
     const int64_t all = (columns + kProductColumns - 1) / kProductColumns * steps;
-    Cursor next{place_.column_begin, 0, 0}, now = next;
-    for (int i = 0; i < Stages - 1; ++i) copy(next, stages[i], steps, i < all);
+    Cursor next{place_.column_begin, 0}, now = next;
+    const auto copy_next = [&](ProductStage& to, bool exists) {
+      const int64_t step = next.step < steps_ ? next.step : next.step - steps_ + again.first;
+      if (exists) copy(next.begin, step * kStepFeatures, to);
+      cuda::copies_commit();  // an empty group, if nothing is left
+      next.advance(steps);
+    };
+    for (int i = 0; i < Stages - 1; ++i) copy_next(stages[i], i < all);
     int stage = 0;
     for (int64_t i = 0; i < all; ++i) {
       cuda::copies_wait<Stages - 2>();
       __syncthreads();  // this stage is filled, and the last one read
-      copy(next, stages[(stage + Stages - 1) % Stages], steps, i + Stages - 1 < all);
+      copy_next(stages[(stage + Stages - 1) % Stages], i + Stages - 1 < all);
       use(stages[stage], now.begin, now.step);
       stage = (stage + 1) % Stages;
-      if (++now.step == steps) now = {now.begin + kProductColumns, 0, 0};
+      now.advance(steps);
     }
     cuda::copies_wait<0>();
+  }
+
+  // The raw feature k of a row of a stage.
+  __device__ __forceinline__ float raw(const float (&row)[kPitch], int k) const {
+    const Half half = p_.left.half;
+    return half == Half::none ? row[k]
+                              : half_value(reinterpret_cast<const uint16_t*>(row)[k], half);
   }
 
   // What the metric makes of a raw feature, translated.
@@ -113,9 +135,10 @@ class ProductTile {
     for (int n = 0; n < 4; ++n) {
       const int at = warp() * 32 + n * 8 + g();
       const RowFacts facts = scale_of(right_facts(begin + at));
+      float raw[4];
+      load(stage.y[at], raw);
 #pragma unroll
-      for (int k = 0; k < 4; ++k)
-        y[n][k] = SplitFloat(prepared(stage.y[at][t() + 4 * k], center[k], facts));
+      for (int k = 0; k < 4; ++k) y[n][k] = SplitFloat(prepared(raw[k], center[k], facts));
     }
 #pragma unroll
     for (int m = 0; m < 4; ++m) {
@@ -124,9 +147,10 @@ class ProductTile {
       for (int h = 0; h < 2; ++h) {
         const int at = m * 16 + h * 8 + g();
         const RowFacts facts = scale_of(left_facts(at));
+        float raw[4];
+        load(stage.x[at], raw);
 #pragma unroll
-        for (int k = 0; k < 4; ++k)
-          x[h][k] = SplitFloat(prepared(stage.x[at][t() + 4 * k], center[k], facts));
+        for (int k = 0; k < 4; ++k) x[h][k] = SplitFloat(prepared(raw[k], center[k], facts));
       }
 #pragma unroll
       for (int n = 0; n < 4; ++n) {
@@ -183,50 +207,71 @@ class ProductTile {
   using Products = float[4][4][4];
   struct Cursor {
     int64_t begin;  // of the tile's columns
-    int64_t step;   // of all rounds
-    int64_t first;  // feature
+    int64_t step;   // of both rounds
+
+    __device__ void advance(int64_t steps) {
+      if (++step < steps) return;
+      step = 0;
+      begin += kProductColumns;
+    }
   };
 
-  // Begins to copy one step of features, and moves on to the next; without one, closes an empty group.
-  __device__ void copy(Cursor& next, ProductStage& to, int64_t steps, bool exists) {
-    if (exists) {
-      copy_rows(p_.left, to.x, next.first, [&](int i) { return row_at(i); });
-      copy_rows(p_.right, to.y, next.first, [&](int i) { return column_at(next.begin + i); });
-      if (threadIdx.x < kStepFeatures / 4)
-        cuda::copy_async<16>(to.center + 4 * threadIdx.x, center_ + next.first + 4 * threadIdx.x,
-                             16);
-      next.first =
-          next.first + kStepFeatures < facts_.features_padded ? next.first + kStepFeatures : 0;
-      if (++next.step == steps) next = {next.begin + kProductColumns, 0, 0};
-    }
-    cuda::copies_commit();
+  // Begins to copy one step of features.
+  __device__ void copy(int64_t begin, int64_t first, ProductStage& to) {
+    copy_rows(p_.left, to.x, first, [&](int i) { return row_at(i); });
+    copy_rows(p_.right, to.y, first, [&](int i) { return column_at(begin + i); });
+    if (threadIdx.x < kStepFeatures / 4)
+      cuda::copy_async<16>(to.center + 4 * threadIdx.x, center_ + first + 4 * threadIdx.x, 16);
   }
 
+  // One step's bytes of each row; past the last feature they are 0.
+  struct StepBytes {
+    const char* rows;
+    int64_t stride, left;  // to the next row; in a row, from the step's first feature on
+    int size;
+  };
   template <int Rows, class At>
   __device__ void copy_rows(const Side& side, float (&to)[Rows][kPitch], int64_t first, At&& at) {
-    const float* rows =
-        static_cast<const float*>(side.rows) + place_.batch * side.rows_batch_stride;
-    const uintptr_t odd =
-        reinterpret_cast<uintptr_t>(rows) | static_cast<uintptr_t>(side.rows_row_stride) * 4;
+    const int64_t size = feature_bytes(p_, side), stride = side.rows_row_stride * size;
+    const char* rows = static_cast<const char*>(side.rows) +
+                       (place_.batch * side.rows_batch_stride + first) * size;
+    const StepBytes step{rows, stride, (p_.features - first) * size,
+                         kStepFeatures * static_cast<int>(size)};
+    const uintptr_t odd = reinterpret_cast<uintptr_t>(rows) | static_cast<uintptr_t>(stride);
     if (odd % 16 == 0) {
-      copy_rows<4>(rows, side.rows_row_stride, to, first, at);
+      copy_rows<16>(step, to, at);
     } else if (odd % 8 == 0) {
-      copy_rows<2>(rows, side.rows_row_stride, to, first, at);
+      copy_rows<8>(step, to, at);
+    } else if (odd % 4 == 0) {
+      copy_rows<4>(step, to, at);
     } else {
-      copy_rows<1>(rows, side.rows_row_stride, to, first, at);
+      copy_rows<2>(step, to, at);
     }
   }
-  template <int Floats, int Rows, class At>
-  __device__ void copy_rows(const float* rows, int64_t stride, float (&to)[Rows][kPitch],
-                            int64_t first, At&& at) {
-    constexpr int kPieces = kStepFeatures / Floats;
+  template <int Bytes, int Rows, class At>
+  __device__ void copy_rows(const StepBytes& step, float (&to)[Rows][kPitch], At&& at) {
+    // As for floats, which are never moved by 2 bytes; halves have half as many pieces.
+    constexpr int kPieces = kStepFeatures * (Bytes == 2 ? 2 : 4) / Bytes;
 #pragma unroll 4
     for (int i = threadIdx.x; i < Rows * kPieces; i += kProductThreads) {
-      const int row = i / kPieces, k = i % kPieces * Floats;
-      const int64_t left = p_.features - first - k;
-      const int count = left < 0 ? 0 : left < Floats ? static_cast<int>(left) : Floats;
-      const float* from = rows + at(row) * stride + first + k;
-      cuda::copy_async<Floats * 4>(&to[row][k], count > 0 ? from : rows, count * 4);
+      const int row = i / kPieces, begin = i % kPieces * Bytes;
+      if (begin >= step.size) continue;
+      const int64_t left = step.left - begin;
+      const int count = left < 0 ? 0 : left < Bytes ? static_cast<int>(left) : Bytes;
+      const char* from = step.rows + at(row) * step.stride + begin;
+      cuda::copy_async<Bytes>(reinterpret_cast<char*>(to[row]) + begin,
+                              count > 0 ? from : step.rows, count);
+    }
+  }
+
+  // The four features of a row that are the lane's.
+  __device__ __forceinline__ void load(const float (&row)[kPitch], float (&to)[4]) const {
+    if (p_.left.half == Half::none) {
+#pragma unroll
+      for (int k = 0; k < 4; ++k) to[k] = row[t() + 4 * k];
+    } else {
+#pragma unroll
+      for (int k = 0; k < 4; ++k) to[k] = raw(row, t() + 4 * k);
     }
   }
 

@@ -10,10 +10,12 @@
 
 namespace semideep::cuda {
 
-// Partial results at any one time. A pass of at least kLeastUnits keeps the device busy; with many features it
-// takes more memory than this.
+// Partial results at any one time, of the 16 MiB that a call may take besides what it is given and returns. Only
+// where not even one place fits (64 doubles for each of more than 24000 features) it takes more.
 constexpr int64_t kPartialBytes = int64_t{12} << 20;
-constexpr int64_t kLeastUnits = 128;
+// So many blocks keep the device busy. With many features fewer places fit, and up to kMostGroups blocks share one:
+// each finds the distances anew, on tensor cores for less than what the gradients take, so that more do not pay.
+constexpr int64_t kLeastBlocks = 128, kMostGroups = 4, kGroupMultiple = 16;
 // A span is long enough to be worth its merging, and a multiple of every kernel's tile.
 constexpr int64_t kLeastSpanColumns = 1024, kSpanMultiple = 128;
 constexpr int64_t kMostSpans = 256, kMostGradientSpans = 8;
@@ -48,8 +50,8 @@ class Launcher {
       const int64_t rows = described_batches(p, side) * side.count;
       if (rows == 0) return nullptr;
       auto* infos = allocate<RowInfo<S>>(rows);
-      launch(describe_rows<S, Metric>, ceil_divide(rows, kMergeThreads), kMergeThreads, 0, p, side,
-             infos);
+      launch(describe_rows<S, Metric>, ceil_divide(rows, kMergeThreads / kWarp), kMergeThreads, 0,
+             p, side, infos);
       return infos;
     } else {
       return nullptr;
@@ -65,19 +67,21 @@ class Launcher {
   // Calls f for one pass after the other; all use the same scratch memory.
   template <class F>
   void for_passes(Pass& pass, int64_t scalar_bytes, int64_t most_spans, F&& f) const {
-    const int64_t columns = p.right.count;
+    pass.batch_units = ceil_divide(p.left.count, kUnitRows);
+    const int64_t units = p.batches * pass.batch_units;
+    if (units == 0 || pass.width == 0) return;
+
+    const int64_t columns = p.right.count, place_bytes = kUnitRows * pass.width * scalar_bytes;
+    most_spans = std::clamp<int64_t>(kPartialBytes / place_bytes, 1, most_spans);
     const int64_t even = ceil_divide(ceil_divide(columns, most_spans), kSpanMultiple);
     pass.span_columns = std::max(kLeastSpanColumns, even * kSpanMultiple);
     pass.spans = std::max<int64_t>(1, ceil_divide(columns, pass.span_columns));
-    pass.batch_units = ceil_divide(p.left.count, kUnitRows);
-    const int64_t units = p.batches * pass.batch_units;
-    if (units == 0) return;
 
-    const int64_t unit_bytes = pass.spans * kUnitRows * pass.width * scalar_bytes;
-    const int64_t fitting =
-        std::max(kPartialBytes / unit_bytes, ceil_divide(kLeastUnits, pass.spans));
+    const int64_t unit_bytes = pass.spans * place_bytes;
+    const int64_t fitting = std::max<int64_t>(1, kPartialBytes / unit_bytes);
     const int64_t launchable = std::max<int64_t>(1, kMostBlocks / (pass.spans * pass.width));
     const int64_t most = std::min({fitting, launchable, units});
+    if (p.rows_gradient) group_features(pass, ceil_divide(kLeastBlocks, most * pass.spans));
     pass.partial = allocate<char>(most * unit_bytes);
     for (pass.unit_begin = 0; pass.unit_begin < units; pass.unit_begin += most) {
       pass.units = std::min(most, units - pass.unit_begin);
@@ -102,6 +106,14 @@ class Launcher {
   }
 
  private:
+  void group_features(Pass& pass, int64_t groups) const {
+    const int64_t steps = ceil_divide(p.features, kGroupMultiple);
+    groups = std::min({groups, kMostGroups, steps});
+    if (groups == 0) return;  // no features
+    pass.group_features = ceil_divide(steps, groups) * kGroupMultiple;
+    pass.groups = ceil_divide(p.features, pass.group_features);
+  }
+
   static void check(cudaError_t error) {
     if (error != cudaSuccess)
       throw std::runtime_error(std::string("CUDA refused a launch: ") + cudaGetErrorString(error));

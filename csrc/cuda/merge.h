@@ -101,14 +101,19 @@ __global__ void __launch_bounds__(kMergeThreads)
   total = begin == first ? part : total + part;
 }
 
-// One thread for each row.
+// One warp for each row.
 template <class S, class Metric>
 __global__ void __launch_bounds__(kMergeThreads)
     describe_rows(const Problem p, const Side side, void* infos) {
-  const int64_t at = int64_t{blockIdx.x} * kMergeThreads + threadIdx.x;
+  const int lane = threadIdx.x % kWarp;
+  const int64_t at = int64_t{blockIdx.x} * (kMergeThreads / kWarp) + threadIdx.x / kWarp;
   if (at >= described_batches(p, side) * side.count) return;
   const RowReader<S> read(p, side, at / side.count, at % side.count);
-  static_cast<RowInfo<S>*>(infos)[at] = Metric::Row::template describe<S>(read, p.features);
+  const auto read_mine = [&](int64_t k) { return read(k * kWarp + lane); };
+  const int64_t mine = (p.features - lane + kWarp - 1) / kWarp;
+  const RowInfo<S> info = Metric::Row::template describe<S>(read_mine, mine, WarpTeam{});
+  // The first lane's: it lacks features only where the row has none.
+  if (lane == 0) static_cast<RowInfo<S>*>(infos)[at] = info;
 }
 
 SEMIDEEP_MATH_END

@@ -21,7 +21,9 @@ struct Pass {
   int64_t batch_units = 0;  // of one batch
   int64_t spans = 1;
   int64_t span_columns = 0;
-  int64_t width = 0;                // scalars of a row's partial result
+  int64_t width = 0;  // scalars of a row's partial result
+  // Of row gradients: as many blocks share a place, each with some of its features. They all find its distances.
+  int64_t groups = 1, group_features = 0;
   const void* left_info = nullptr;  // RowInfo of all rows, or absent
   const void* right_info = nullptr;
   void* partial = nullptr;  // [unit of this pass][span][row][width]

@@ -55,7 +55,7 @@ void run_gradient(const Launcher& launcher, Pass& pass) {
     launcher.zero(p.parameter_gradient,
                   p.batches * p.parameters * static_cast<int64_t>(sizeof(double)));
   launcher.for_passes(pass, sizeof(S), kMostGradientSpans, [&] {
-    launcher.launch(wide_gradient<S, Metric>, pass.units * pass.spans, kWideThreads,
+    launcher.launch(wide_gradient<S, Metric>, pass.units * pass.spans * pass.groups, kWideThreads,
                     sizeof(WideGradientShared<S, Metric>), p, pass);
     launcher.store_gradient<S, Metric>(pass);
   });

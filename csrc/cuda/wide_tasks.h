@@ -155,12 +155,15 @@ template <class S, class Metric>
 __global__ void __launch_bounds__(kWideThreads) wide_gradient(const Problem p, const Pass pass) {
   using Tile = WideTile<S, Metric>;
   auto& shared = *cuda::shared_memory<WideGradientShared<S, Metric>>();
-  const Place place(p, pass, blockIdx.x);
+  const Place place(p, pass, blockIdx.x / pass.groups);
   Tile tile(p, pass, place, shared.tile);
   S* partial = static_cast<S*>(pass.partial) + place.partial * pass.width;
   const int64_t rows_width = pass.width - p.parameters;
+  const int64_t group = blockIdx.x % pass.groups, from = group * pass.group_features;
+  const int64_t to =
+      from + pass.group_features < rows_width ? from + pass.group_features : rows_width;
 
-  if (place.column_begin >= place.column_end)
+  if (place.column_begin >= place.column_end && group == 0)
     for (int64_t i = threadIdx.x; i < kUnitRows * pass.width; i += kWideThreads)
       partial[i] = S(0.0);
   for_tiles(place, [&](int64_t begin) {
@@ -190,7 +193,7 @@ __global__ void __launch_bounds__(kWideThreads) wide_gradient(const Problem p, c
 #pragma unroll
       for (int r = 0; r < kThreadRows; ++r) {
         const S sum = sum_of_16(by_parameter[r]);
-        if (tile.tx() != 0 || !tile.is_row(r)) continue;
+        if (tile.tx() != 0 || !tile.is_row(r) || group > 0) continue;
         S& total = partial[(tile.ty() + 16 * r) * pass.width + rows_width + l];
         total = fresh ? sum : total + sum;
       }
@@ -203,7 +206,7 @@ __global__ void __launch_bounds__(kWideThreads) wide_gradient(const Problem p, c
             Metric::gradient(distances[r][c], tile.left_stat(r), tile.right_stat(begin, c));
       });
       // From here on a thread has the rows ty + 16 r and the feature tx of a step.
-      tile.for_features(begin, [&](int64_t first, int features) {
+      tile.for_features(begin, from, to, [&](int64_t first, int features) {
         const int k = tile.tx();
         if (k >= features) return;
 #pragma unroll

@@ -65,7 +65,7 @@ class WideTile {
   // Fills the distances of the thread's pairs to the columns from `begin` on.
   __device__ void compute(int64_t begin, Pairs& distances) {
     for_pairs([&](int r, int c) { distances[r][c] = S(0.0); });
-    for_features(begin, [&](int64_t, int features) {
+    for_features(begin, 0, p_.features, [&](int64_t, int features) {
       // Sums start at 0 in each step: the rounding error does not grow with the number of features.
       Pairs sums;
       for_pairs([&](int r, int c) { sums[r][c] = S(0.0); });
@@ -87,11 +87,11 @@ class WideTile {
     });
   }
 
-  // Calls f(first, count) for each step of features, with both operands in shared memory.
+  // Calls f(first, count) for each step of the features [from, to), with both operands in shared memory.
   template <class F>
-  __device__ void for_features(int64_t begin, F&& f) {
-    for (int64_t first = 0; first < p_.features; first += kWideFeatures) {
-      const int64_t left = p_.features - first;
+  __device__ void for_features(int64_t begin, int64_t from, int64_t to, F&& f) {
+    for (int64_t first = from; first < to; first += kWideFeatures) {
+      const int64_t left = to - first;
       const int count = left < kWideFeatures ? static_cast<int>(left) : kWideFeatures;
       __syncthreads();  // until all are done with what stands there
       stage<kUnitRows>(p_.left, pass_.left_info, place_.row_begin, place_.row_begin + place_.rows,

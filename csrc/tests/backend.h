@@ -1,16 +1,20 @@
 // The backend under test: the CPU's kernels under one instruction set, or the CUDA kernels in the emulator.
 //
 // execute(problem, order) answers a problem; with another `order`, threads or blocks take other turns.
+// in_each_way(problem, f) calls f() with the backend set to each of the ways that it has to answer the problem, of
+// which it would choose one by itself; way() names it for messages.
 // skip_unless_available() ends the test as skipped (77) where the machine lacks the instruction set.
 #pragma once
 
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "core/problem.h"
+#include "core/registry.h"
 
 #if defined(SEMIDEEP_EMULATED)
 
@@ -31,6 +35,24 @@ inline void execute(const semideep::Problem& problem, int order) {
     std::memset(scratch.back().get(), 0x7f, static_cast<size_t>(bytes));  // NaN, mostly
     return static_cast<void*>(scratch.back().get());
   });
+}
+
+template <class F>
+void in_each_way(const semideep::Problem& problem, F&& f) {
+  bool counts = false;
+  semideep::visit(semideep::Metrics{}, problem.metric,
+                  [&]<class Metric>() { counts = Metric::counts != semideep::Counts::none; });
+  if (!counts || problem.task != semideep::Task::sum || problem.dtype != semideep::DType::float32)
+    return f();
+  for (const char* way : {"popcount", "products"}) {
+    setenv("SEMIDEEP_CUDA_BITS", way, 1);
+    f();
+  }
+  unsetenv("SEMIDEEP_CUDA_BITS");
+}
+inline std::string way() {
+  const char* set = std::getenv("SEMIDEEP_CUDA_BITS");
+  return set ? std::string(" by ") + set : "";
 }
 
 }  // namespace backend
@@ -66,6 +88,12 @@ inline void execute(const semideep::Problem& problem, int order) {
   };
   semideep::cpu::execute(problem, capability(), order, parallel);
 }
+
+template <class F>
+void in_each_way(const semideep::Problem&, F&& f) {
+  f();
+}
+inline std::string way() { return ""; }
 
 }  // namespace backend
 

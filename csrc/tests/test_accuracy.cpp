@@ -4,12 +4,12 @@
 #include <memory>
 #include <random>
 
-#include "cases.h"
+#include "accuracy.h"
 #include "check.h"
-#include "core/reference.h"
 
 namespace {
 
+using accuracy::normal;
 using cases::Case;
 
 // What rows look like: y a row's number, k a feature's.
@@ -17,8 +17,6 @@ struct Data {
   const char* name;
   double (*draw)(std::mt19937_64&, int64_t row, int64_t k);
 };
-
-double normal(std::mt19937_64& random) { return std::normal_distribution<double>()(random); }
 
 const Data kData[] = {
     {"normal", [](std::mt19937_64& r, int64_t, int64_t) { return normal(r); }},
@@ -43,19 +41,10 @@ double worst_error(int metric, const Data& data, int64_t features, int64_t m, do
     for (int64_t i = 0; i < sides[side]->count; ++i)
       for (int64_t k = 0; k < features; ++k)
         rows[side].push_back(static_cast<float>(data.draw(random, i, k)));
-    sides[side]->rows = rows[side].data();
-    sides[side]->rows_row_stride = features;
+    accuracy::give(*sides[side], rows[side], features);
   }
-  const float one = 1;
-  c.p.right.values = &one;
-  c.p.right.values_batch_stride = c.p.right.values_parameter_stride = c.p.right.values_row_stride =
-      0;
-
-  // Of the mean under a small lambda, the typical distance; lambda is then such that lambda d is `exponent`.
-  double lambda = 1e-9;
+  const double lambda = accuracy::lambda_for(exponent, c.p);
   c.p.parameter = &lambda;
-  const auto close = semideep::reference(c.p).out;
-  lambda = exponent / ((1 - static_cast<double>(close[0]) / static_cast<double>(m)) / lambda);
   if (!(lambda > 1e-12 && lambda < 1e6)) return 0;
   const auto wanted = semideep::reference(c.p).out;
   const auto got = c.run(1).out;
@@ -73,14 +62,7 @@ double worst_error(int metric, const Data& data, int64_t features, int64_t m, do
 int main() {
   backend::skip_unless_available();
   unsigned seed = 0;
-  for (int metric = 0; metric < semideep::Metrics::size; ++metric) {
-    double power = 0;
-    std::string name;
-    semideep::visit(semideep::Metrics{}, metric, [&]<class Metric>() {
-      power = Metric::power;
-      name = Metric::name;
-    });
-    if (power == 0) continue;
+  accuracy::for_metrics([&](int metric, const std::string& name) {
     for (const Data& data : kData)
       for (const int64_t features : {1, 3, 8, 9, 16, 17, 30, 128, 300})
         for (const int64_t m : {1, 37})
@@ -91,6 +73,6 @@ int main() {
                                            std::to_string(exponent) + ": relative error " +
                                            std::to_string(error * 1e6) + "e-6");
           }
-  }
+  });
   return check::finish();
 }

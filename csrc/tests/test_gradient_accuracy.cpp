@@ -7,17 +7,15 @@
 #include <memory>
 #include <random>
 
-#include "cases.h"
+#include "accuracy.h"
 #include "check.h"
-#include "core/reference.h"
 
 namespace {
 
+using accuracy::normal;
 using cases::Case;
 
 constexpr int64_t kLeft = 67, kParameters = 2;
-
-double normal(std::mt19937_64& random) { return std::normal_distribution<double>()(random); }
 
 // How rows look, and how far a left row is from the right row of its number; 0: unrelated.
 struct Data {
@@ -70,24 +68,12 @@ Errors worst_errors(int metric, const Data& data, int64_t features, int64_t m, d
          {1, kLeft, m, features, kParameters, 1}, seed);
   std::mt19937_64 random(seed);
   const Rows rows(data, m, features, random);
-  c.p.left.rows = rows.left.data();
-  c.p.right.rows = rows.right.data();
-  c.p.left.rows_row_stride = c.p.right.rows_row_stride = features;
-  const float one = 1;
-  for (semideep::Side* side : {&c.p.left, &c.p.right}) {
-    side->values = &one;
-    side->values_parameter_stride = side->values_row_stride = 0;
-  }
-
-  // Of the mean under a small lambda, the typical distance; lambda is then such that lambda d is `exponent`.
-  double lambda[kParameters] = {1e-9, 1e-9};
-  c.p.parameter = lambda;
-  long double mean = 0;
-  for (const long double w : semideep::reference(c.p).out)
-    mean += w / static_cast<long double>(m * kLeft * kParameters);
-  lambda[0] = exponent / (static_cast<double>(1 - mean) / 1e-9);
+  accuracy::give(c.p.left, rows.left, features);
+  accuracy::give(c.p.right, rows.right, features);
+  double lambda[kParameters] = {accuracy::lambda_for(exponent, c.p)};
   if (!(lambda[0] > 1e-10 && lambda[0] < 1e5)) lambda[0] = exponent;
   lambda[1] = 0.5 * lambda[0];
+  c.p.parameter = lambda;
   const auto wanted = semideep::reference(c.p);
   const auto got = c.run(1);
 
@@ -126,14 +112,7 @@ Errors worst_errors(int metric, const Data& data, int64_t features, int64_t m, d
 int main() {
   backend::skip_unless_available();
   unsigned seed = 0;
-  for (int metric = 0; metric < semideep::Metrics::size; ++metric) {
-    double power = 0;
-    std::string name;
-    semideep::visit(semideep::Metrics{}, metric, [&]<class Metric>() {
-      power = Metric::power;
-      name = Metric::name;
-    });
-    if (power == 0) continue;
+  accuracy::for_metrics([&](int metric, const std::string& name) {
     for (const Data& data : kData)
       for (const int64_t features : {3, 16, 17, 40, 130})
         for (const int64_t m : {1, 140})
@@ -148,6 +127,6 @@ int main() {
                                                       std::to_string(errors.parameter * 1e6) +
                                                       "e-6");
           }
-  }
+  });
   return check::finish();
 }

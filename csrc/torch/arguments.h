@@ -66,12 +66,15 @@ int position(List list, const char* what, const std::string& name) {
 
 class Arguments {
  public:
-  Arguments(Task task, const Tensor& x, const Tensor& y, const Tensor& parameter,
+  Arguments(bool reads_halves, Task task, const Tensor& x, const Tensor& y, const Tensor& parameter,
             StringHandle metric, StringHandle kernel)
-      : x(x), dtype_(x.scalar_type()) {
+      : x(x), rows_dtype_(x.scalar_type()), half_(half_of(rows_dtype_)) {
     const std::string metric_name = take(metric), kernel_name = take(kernel);
-    STD_TORCH_CHECK(dtype_ == ScalarType::Float || dtype_ == ScalarType::Double,
-                    "x must be float32 or float64: convert it first");
+    dtype_ = half_ == Half::none ? rows_dtype_ : ScalarType::Float;
+    STD_TORCH_CHECK(dtype_ == ScalarType::Double ||
+                        (dtype_ == ScalarType::Float && (half_ == Half::none || reads_halves)),
+                    "x must be float32 or float64", reads_halves ? ", float16 or bfloat16" : "",
+                    ", got ", torch::headeronly::toString(rows_dtype_), ": convert it first");
     STD_TORCH_CHECK(x.dim() == 3 && y.dim() == 3, "x must be (B, N, D) and y (B, M, D), got ",
                     shape_text(x), " and ", shape_text(y));
     p.task = task;
@@ -145,8 +148,15 @@ class Arguments {
   Problem p;
 
  private:
+  static Half half_of(ScalarType dtype) {
+    return dtype == ScalarType::Half       ? Half::float16
+           : dtype == ScalarType::BFloat16 ? Half::bfloat16
+                                           : Half::none;
+  }
+
   void rows(const char* name, const Tensor& tensor, Side& side) {
-    check(name, tensor, {p.batches, side.count, p.features});
+    check(name, tensor, {p.batches, side.count, p.features}, rows_dtype_);
+    side.half = half_;
     const Tensor& kept = keep_last_contiguous(tensor);
     side.rows = kept.const_data_ptr();
     side.rows_batch_stride = kept.stride(0);
@@ -184,7 +194,9 @@ class Arguments {
     return static_cast<const double*>(contiguous(tensor));
   }
 
-  ScalarType dtype_;
+  const ScalarType rows_dtype_;
+  const Half half_;
+  ScalarType dtype_;  // of all else
   const void* one_ = nullptr;
   std::vector<Tensor> kept_ = [] {
     std::vector<Tensor> kept;

@@ -29,6 +29,8 @@ void divide_logs(const Tensor& logs, double divisor) {
 }
 
 struct Cpu {
+  static constexpr bool reads_halves = false;
+
   static const void* one(Arguments& a) {
     static constexpr float one32 = 1;
     static constexpr double one64 = 1;

@@ -1,6 +1,7 @@
-// The ops, written once for every device. A Backend has two functions:
+// The ops, written once for every device. A Backend has
 //
-//   one(Arguments&)           pointer to a 1 of the dtype of x that the kernels can read
+//   reads_halves              whether x and y may be float16 or bfloat16; all else is float32 then
+//   one(Arguments&)           pointer to a 1 of the dtype of the results that the kernels can read
 //   run(Arguments&, results)  answers the Problem, whose results these tensors hold, and divides by its divisor
 //
 // Shapes: x (B, N, D), y (B, M, D), u (B, L, N, C), v (B, L, M, C), parameter (B, L), shift_x (B, L, N),
@@ -56,7 +57,7 @@ struct Ops {
   static Tensor kernel_matmul(const Tensor& x, const Tensor& y, OptionalTensor v,
                               const Tensor& parameter, OptionalTensor shift_x,
                               OptionalTensor shift_y, StringHandle metric, StringHandle kernel) {
-    Arguments a(Task::sum, x, y, parameter, metric, kernel);
+    Arguments a(Backend::reads_halves, Task::sum, x, y, parameter, metric, kernel);
     return sum(a, v, shift_x, shift_y);
   }
 
@@ -65,14 +66,14 @@ struct Ops {
                                       OptionalTensor shift_y, OptionalTensor dx, OptionalTensor dy,
                                       OptionalTensor dparameter, StringHandle metric,
                                       StringHandle kernel) {
-    Arguments a(Task::sum, x, y, parameter, metric, kernel);
+    Arguments a(Backend::reads_halves, Task::sum, x, y, parameter, metric, kernel);
     a.tangents(dx, dy, dparameter);
     return sum(a, v, shift_x, shift_y);
   }
 
   static Tensor kernel_log_sum(const Tensor& x, const Tensor& y, OptionalTensor v,
                                const Tensor& parameter, StringHandle metric, StringHandle kernel) {
-    Arguments a(Task::log_sum, x, y, parameter, metric, kernel);
+    Arguments a(Backend::reads_halves, Task::log_sum, x, y, parameter, metric, kernel);
     Problem& p = a.p;
     a.columns(v);
     a.values("v", v, p.right, Backend::one);
@@ -87,7 +88,7 @@ struct Ops {
       const Tensor& x, const Tensor& y, OptionalTensor u, OptionalTensor v, const Tensor& parameter,
       OptionalTensor shift_x, OptionalTensor shift_y, StringHandle metric, StringHandle kernel,
       bool rows) {
-    Arguments a(Task::gradient, x, y, parameter, metric, kernel);
+    Arguments a(Backend::reads_halves, Task::gradient, x, y, parameter, metric, kernel);
     return gradient(a, u, v, shift_x, shift_y, rows);
   }
 
@@ -95,7 +96,7 @@ struct Ops {
       const Tensor& x, const Tensor& y, OptionalTensor u, OptionalTensor v, const Tensor& parameter,
       OptionalTensor shift_x, OptionalTensor shift_y, OptionalTensor dx, OptionalTensor dy,
       OptionalTensor dparameter, StringHandle metric, StringHandle kernel, bool rows) {
-    Arguments a(Task::gradient, x, y, parameter, metric, kernel);
+    Arguments a(Backend::reads_halves, Task::gradient, x, y, parameter, metric, kernel);
     a.tangents(dx, dy, dparameter);
     return gradient(a, u, v, shift_x, shift_y, rows);
   }

@@ -12,6 +12,8 @@ namespace semideep::binding {
 namespace {
 
 struct Cuda {
+  static constexpr bool reads_halves = true;
+
   // Written by a kernel of its own each time: a captured graph must not depend on memory that it does not own.
   static const void* one(Arguments& a) {
     return torch::stable::fill_(a.keep(a.empty({1})), 1).const_data_ptr();

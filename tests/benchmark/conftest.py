@@ -15,6 +15,7 @@ def gpu(monkeypatch):
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
     import bench
     import ceilings
+    import cuda_bits
     import gpu
     import gpu_accuracy
     import gpu_cells
@@ -28,6 +29,7 @@ def gpu(monkeypatch):
         main=gpu,
         bench=bench,
         ceilings=ceilings,
+        bits=cuda_bits,
         accuracy=gpu_accuracy,
         cells=gpu_cells,
         process=gpu_process,

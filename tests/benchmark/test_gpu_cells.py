@@ -1,6 +1,7 @@
 """Promises of `make gpu`: cells, contestants and ceilings of a card, checked without one."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -211,3 +212,33 @@ def test_a_peer_that_computes_something_else_is_not_the_fastest(gpu):
     found = gpu.bench.summarise(result, cell, RATES)
     assert found["best_peer"] == "pykeops" and found["ratio"] == found["keops"] == 3
     assert found["share"] == min(found["shares"].values())
+
+
+@pytest.mark.parametrize("before", [None, "products"])
+def test_bits_on_a_card_are_timed_in_each_way(gpu, monkeypatch, before):
+    monkeypatch.delenv(gpu.bits.VARIABLE, raising=False)
+    if before:
+        monkeypatch.setenv(gpu.bits.VARIABLE, before)
+    monkeypatch.setattr(
+        gpu.bench, "distance_weights", lambda *rows_and_metric: os.environ[gpu.bits.VARIABLE]
+    )
+    jaccard = Cell("jaccard", 1000, 1000, 64, device="cuda")
+    calls = gpu.bench.beside(jaccard, gpu.cells._target(jaccard))
+    assert {name: call(None, None) for name, call in calls.items()} == {
+        "by popcount": ("popcount",),
+        "by products": ("products",),
+    }
+    assert os.environ.get(gpu.bits.VARIABLE) == before
+    for other in (
+        Cell("hamming", 1000, 1000, 64, device="cuda"),  # categories
+        Cell("jaccard", 1000, 1000, 64),
+        Cell("jaccard", 1000, 1000, 64, "float64", device="cuda"),
+    ):
+        assert gpu.bench.beside(other, gpu.cells._target(other)) == {}
+
+    ours = {"seconds": 2e-3, "error": 1e-7, "peak_mib": 1.0}
+    beside = {"by popcount": {"seconds": 2e-3}, "by products": {"seconds": 1e-3}}
+    result = {"contestants": {OURS: ours}, "beside": beside, "target": {}}
+    result["summary"] = gpu.bench.summarise(result, jaccard, RATES)
+    assert "overhead_us" not in result["summary"]
+    assert gpu.bench.report.sentence(result).endswith("by popcount 2.00 ms; by products 1.00 ms")

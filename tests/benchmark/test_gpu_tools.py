@@ -175,6 +175,8 @@ def test_the_small_case_runs_every_metric(gpu, capsys, monkeypatch):
         assert facts.differentiable == any(
             name.startswith(metric) and "backward" in name for name in names
         )
+        for way in gpu.bits.WAYS:
+            assert facts.differentiable != (f"{metric} of 35 bits by {way}" in names)
 
 
 @pytest.fixture

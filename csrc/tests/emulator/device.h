@@ -163,22 +163,33 @@ inline float maximum(float a, float b) { return a < b || b != b ? b : a; }
 
 template <int Size>
 inline void copy_async(void* shared, const void* global, int bytes) {
-  static_assert(Size == 4 || Size == 8 || Size == 16);
+  static_assert(Size == 2 || Size == 4 || Size == 8 || Size == 16);
+  auto* const to = static_cast<volatile uint16_t*>(shared);
+  const auto* const from = static_cast<const volatile uint16_t*>(global);
+  if constexpr (Size == 2) {
+    *to = bytes > 0 ? *from : 0;
+    return;
+  }
   emulator::begin_copy(shared, global, Size, bytes);
-  for (int i = 0; i < bytes / 4; ++i) (void)static_cast<const volatile uint32_t*>(global)[i];
-  for (int i = 0; i < Size / 4; ++i) static_cast<volatile uint32_t*>(shared)[i] = emulator::kPoison;
+  for (int i = 0; i < bytes / 2; ++i) (void)from[i];
+  for (int i = 0; i < Size / 2; ++i) to[i] = static_cast<uint16_t>(emulator::kPoison);
 }
 inline void copies_commit() { emulator::close_copies(); }
 template <int Pending>
 inline void copies_wait() {
   while (const emulator::Copy* copy = emulator::due_copy(Pending))
-    for (int i = 0; i < copy->size / 4; ++i)
-      static_cast<volatile uint32_t*>(copy->to)[i] = 4 * i < copy->bytes ? copy->from[i] : 0;
+    for (int i = 0; i < copy->size / 2; ++i)
+      static_cast<volatile uint16_t*>(copy->to)[i] = 2 * i < copy->bytes ? copy->from[i] : 0;
 }
 
 inline void multiply_tf32(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   const emulator::Product operands{c, a, b};
-  emulator::wait_for_warp(emulator::Collective::multiply, 0xffffffffu,
+  emulator::wait_for_warp(emulator::Collective::multiply_tf32, 0xffffffffu,
+                          reinterpret_cast<uintptr_t>(&operands));
+}
+inline void multiply_bytes(int (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  const emulator::ByteProduct operands{c, a, b};
+  emulator::wait_for_warp(emulator::Collective::multiply_bytes, 0xffffffffu,
                           reinterpret_cast<uintptr_t>(&operands));
 }
 

@@ -22,9 +22,10 @@ namespace {
 
 enum class State { ready, at_barrier, in_collective, exited };
 
-constexpr const char* kNames[] = {
-    "__syncwarp",    "__shfl_sync", "__shfl_xor_sync", "__shfl_down_sync",  "__shfl_up_sync",
-    "__ballot_sync", "__any_sync",  "__all_sync",      "__reduce_add_sync", "multiply_tf32"};
+constexpr const char* kNames[] = {"__syncwarp",       "__shfl_sync",    "__shfl_xor_sync",
+                                  "__shfl_down_sync", "__shfl_up_sync", "__ballot_sync",
+                                  "__any_sync",       "__all_sync",     "__reduce_add_sync",
+                                  "multiply_tf32",    "multiply_bytes"};
 
 constexpr int kThreads = 1024;
 constexpr unsigned kCopies =
@@ -82,6 +83,7 @@ Thread* current = nullptr;      // null: the scheduler
 int ready[kThreads];
 int ready_count = 0;
 uint64_t random_state = 1;
+bool launches_skipped = false;
 
 unsigned draw(unsigned below) {  // splitmix64
   uint64_t z = random_state += 0x9e3779b97f4a7c15u;
@@ -225,18 +227,35 @@ double tf32(uint32_t bits) {
   return value;
 }
 
-void multiply(Thread* const* lanes) {
-  const auto operands = [lanes](int lane) {
-    return reinterpret_cast<const Product*>(static_cast<uintptr_t>(lanes[lane]->value));
-  };
+template <class Operands>
+const Operands& operands(const Thread* lane) {
+  return *reinterpret_cast<const Operands*>(static_cast<uintptr_t>(lane->value));
+}
+
+void multiply_tf32(Thread* const* lanes) {
   for (int row = 0; row < 16; ++row)
     for (int column = 0; column < 8; ++column) {
-      float& c = operands(row % 8 * 4 + column / 2)->c[row / 8 * 2 + column % 2];
+      float& c = operands<Product>(lanes[row % 8 * 4 + column / 2]).c[row / 8 * 2 + column % 2];
       double terms[9] = {c};
       for (int k = 0; k < 8; ++k)
-        terms[k + 1] = tf32(operands(row % 8 * 4 + k % 4)->a[row / 8 + k / 4 * 2]) *
-                       tf32(operands(column * 4 + k % 4)->b[k / 4]);
+        terms[k + 1] = tf32(operands<Product>(lanes[row % 8 * 4 + k % 4]).a[row / 8 + k / 4 * 2]) *
+                       tf32(operands<Product>(lanes[column * 4 + k % 4]).b[k / 4]);
       c = truncated_sum(terms);
+    }
+}
+
+void multiply_bytes(Thread* const* lanes) {
+  for (int row = 0; row < 16; ++row)
+    for (int column = 0; column < 8; ++column) {
+      unsigned sum = 0;  // wraps, as the instruction does
+      for (int word = 0; word < 8; ++word) {
+        const uint32_t a =
+            operands<ByteProduct>(lanes[row % 8 * 4 + word % 4]).a[row / 8 + word / 4 * 2];
+        const uint32_t b = operands<ByteProduct>(lanes[column * 4 + word % 4]).b[word / 4];
+        for (int bit = 0; bit < 32; bit += 8) sum += (a >> bit & 255) * (b >> bit & 255);
+      }
+      int& c = operands<ByteProduct>(lanes[row % 8 * 4 + column / 2]).c[row / 8 * 2 + column % 2];
+      c = static_cast<int>(static_cast<unsigned>(c) + sum);
     }
 }
 
@@ -246,7 +265,8 @@ void compute(Collective kind, Thread* warp, Thread* const* members, int count) {
     ballot |= uint64_t{members[i]->value != 0} << (members[i] - warp);
     sum += members[i]->value;
   }
-  if (kind == Collective::multiply) multiply(members);
+  if (kind == Collective::multiply_tf32) multiply_tf32(members);
+  if (kind == Collective::multiply_bytes) multiply_bytes(members);
   for (int i = 0; i < count; ++i) {
     Thread& lane = *members[i];
     if (kind == Collective::ballot) lane.result = ballot;
@@ -293,9 +313,11 @@ void run_block() {
 }  // namespace
 
 void seed(uint64_t value) { random_state = value; }
+void skip_launches(bool skip) { launches_skipped = skip; }
 
 void run_grid(const void* kernel, const char* caller, void (*body)(const void*),
               const void* arguments, dim3 size, int block_threads, int shared_bytes) {
+  if (launches_skipped) return;
   gridDim = size;
   blockDim = dim3(static_cast<unsigned>(block_threads));
   grid = {kernel, caller, body, arguments, block_threads, shared_bytes};
@@ -373,13 +395,13 @@ void begin_copy(void* to, const void* from, int size, int bytes) {
   };
   const auto offset = static_cast<char*>(to) - static_cast<char*>(block.shared);
   if (misaligned(to) || misaligned(from)) fail("copy_async: an address is no multiple of %d", size);
-  if (bytes < 0 || bytes > size || bytes % 4 != 0)
-    fail("copy_async: %d bytes; a multiple of 4 up to %d is allowed", bytes, size);
+  if (bytes < 0 || bytes > size || bytes % 2 != 0)
+    fail("copy_async: %d bytes; a multiple of 2 up to %d is allowed", bytes, size);
   if (offset < 0 || offset + size > grid.shared_bytes)
     fail("copy_async to byte %td of a shared memory of %d", offset, grid.shared_bytes);
   if (self.last - self.first == kCopies) fail("copy_async: more than %u copies at a time", kCopies);
   self.copies[self.last++ % kCopies] = {
-      static_cast<uint32_t*>(to), static_cast<const uint32_t*>(from), size, bytes, self.group};
+      static_cast<uint16_t*>(to), static_cast<const uint16_t*>(from), size, bytes, self.group};
 }
 
 void close_copies() { ++current->group; }

@@ -27,6 +27,9 @@ class Error : public std::logic_error {
 // The orders of blocks and threads follow from it and from the launches since.
 void seed(uint64_t value);
 
+// While set, launches do nothing: to see what a call asks for besides.
+void skip_launches(bool skip);
+
 // Calls body(arguments) as each thread of the grid. Messages name the caller where the kernel has no name.
 void run_grid(const void* kernel, const char* caller, void (*body)(const void*),
               const void* arguments, dim3 grid, int threads, int shared_bytes);
@@ -44,22 +47,26 @@ enum class Collective {
   any,
   all,
   sum,
-  multiply
+  multiply_tf32,
+  multiply_bytes
 };
 
 // Waits until every lane of the mask is here; returns this lane's result. `source` is the lane that a shuffle
 // reads.
 uint64_t wait_for_warp(Collective kind, unsigned mask, uint64_t value, int source = 0);
 
-struct Product {  // a lane's operands of the matrix instruction
-  float* c;
+template <class Sum>
+struct Operands {  // of a lane, of a matrix instruction
+  Sum* c;
   const uint32_t* a;
   const uint32_t* b;
 };
+using Product = Operands<float>;
+using ByteProduct = Operands<int>;
 
 struct Copy {
-  uint32_t* to;
-  const uint32_t* from;
+  uint16_t* to;
+  const uint16_t* from;
   int size, bytes;  // the first `bytes` are read, the others are 0
   int group;
 };

@@ -148,13 +148,15 @@ inline void destroy(Fiber& fiber) {
 }  // namespace
 
 #if !defined(SEMIDEEP_EMULATOR_BY_UCONTEXT)
-#if defined(__x86_64__)
 asm(R"(
 .text
 .hidden semideep_emulator_switch
 .globl semideep_emulator_switch
-.type semideep_emulator_switch, @function
+.type semideep_emulator_switch, %function
 semideep_emulator_switch:
+)"
+#if defined(__x86_64__)
+    R"(
   pushq %rbp
   pushq %rbx
   pushq %r12
@@ -169,43 +171,32 @@ semideep_emulator_switch:
   popq %r12
   popq %rbx
   popq %rbp
-  ret
-.size semideep_emulator_switch, . - semideep_emulator_switch
-)");
+)"
 #else
-asm(R"(
-.text
-.hidden semideep_emulator_switch
-.globl semideep_emulator_switch
-.type semideep_emulator_switch, %function
-semideep_emulator_switch:
+    R"(
+.macro semideep_move instruction
+  \instruction x19, x20, [sp]
+  \instruction x21, x22, [sp, #16]
+  \instruction x23, x24, [sp, #32]
+  \instruction x25, x26, [sp, #48]
+  \instruction x27, x28, [sp, #64]
+  \instruction x29, x30, [sp, #80]
+  \instruction d8, d9, [sp, #96]
+  \instruction d10, d11, [sp, #112]
+  \instruction d12, d13, [sp, #128]
+  \instruction d14, d15, [sp, #144]
+.endm
   sub sp, sp, #160
-  stp x19, x20, [sp]
-  stp x21, x22, [sp, #16]
-  stp x23, x24, [sp, #32]
-  stp x25, x26, [sp, #48]
-  stp x27, x28, [sp, #64]
-  stp x29, x30, [sp, #80]
-  stp d8, d9, [sp, #96]
-  stp d10, d11, [sp, #112]
-  stp d12, d13, [sp, #128]
-  stp d14, d15, [sp, #144]
+  semideep_move stp
   mov x9, sp
   str x9, [x0]
   mov sp, x1
-  ldp x19, x20, [sp]
-  ldp x21, x22, [sp, #16]
-  ldp x23, x24, [sp, #32]
-  ldp x25, x26, [sp, #48]
-  ldp x27, x28, [sp, #64]
-  ldp x29, x30, [sp, #80]
-  ldp d8, d9, [sp, #96]
-  ldp d10, d11, [sp, #112]
-  ldp d12, d13, [sp, #128]
-  ldp d14, d15, [sp, #144]
+  semideep_move ldp
   add sp, sp, #160
+)"
+#endif
+    R"(
   ret
 .size semideep_emulator_switch, . - semideep_emulator_switch
 )");
-#endif
 #endif

@@ -51,6 +51,14 @@ inline unsigned __brev(unsigned x) {
   for (int bit = 0; bit < 32; ++bit) reversed |= (x >> bit & 1u) << (31 - bit);
   return reversed;
 }
+// Byte i of the result is that of y:x which the lower three bits of the selector's i-th digit name.
+inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
+  const uint64_t bytes = uint64_t{y} << 32 | x;
+  unsigned result = 0;
+  for (int i = 0; i < 4; ++i)
+    result |= static_cast<unsigned>(bytes >> (selector >> 4 * i & 7) * 8 & 255) << 8 * i;
+  return result;
+}
 template <class T>
 inline T __ldg(const T* address) {
   return *address;
@@ -108,6 +116,13 @@ inline __half __float2half_rn(float x) {
 }
 inline __half __float2half(float x) { return __float2half_rn(x); }
 
+namespace semideep::cuda {
+
+inline float float16_value(uint16_t bits) { return __half2float({bits}); }
+inline float bfloat16_value(uint16_t bits) { return __bfloat162float({bits}); }
+
+}  // namespace semideep::cuda
+
 // --- approximations -------------------------------------------------------------------------------
 
 namespace semideep::emulator {
@@ -142,6 +157,17 @@ inline float rsqrt_approximate(float x) {
   if (exact == 0 || !std::isfinite(exact)) return static_cast<float>(exact);
   const double allowed = 1.2798e-7 - 0x1p-24;  // 2^-22.9, less the rounding
   return static_cast<float>(exact * (1 + allowed * emulator::error_of(x)));
+}
+
+// rcp.approx.ftz: wrong by up to 1 unit in the last place; arguments and results below 2^-126 are 0.
+inline float reciprocal_approximate(float x) {
+  const double exact =
+      1 / (std::fabs(x) < 0x1p-126f ? std::copysign(0.0, x) : static_cast<double>(x));
+  const auto rounded = static_cast<float>(exact);
+  if (exact == 0 || !std::isfinite(rounded)) return rounded;
+  const double unit = std::nextafter(std::fabs(rounded), INFINITY) - std::fabs(rounded);
+  const auto result = static_cast<float>(exact + 0.5 * unit * emulator::error_of(x));
+  return std::fabs(result) < 0x1p-126f ? std::copysign(0.0f, result) : result;
 }
 
 }  // namespace semideep::cuda

@@ -1,8 +1,8 @@
-// What the emulator computes, and what it refuses. What the sanitizers find in it: planted_faults.cu.
+// What the emulator computes: barriers, shuffles, votes, copies, grids. Its arithmetic: test_emulator_numbers.cu; what
+// it refuses: test_emulator_refusals.cu; what the sanitizers find in it: planted_faults.cu.
+#include <algorithm>
 #include <cmath>
-#include <initializer_list>
 #include <set>
-#include <string>
 #include <vector>
 
 #include "check.h"
@@ -13,8 +13,6 @@ namespace kernels {
 using namespace semideep::cuda;
 
 constexpr unsigned kAll = 0xffffffffu;
-
-// --- what kernels do ------------------------------------------------------------------------------
 
 template <class T>
 __global__ void __launch_bounds__(256) sum(const T* __restrict__ in, int count, T* out) {
@@ -84,20 +82,16 @@ __global__ void early_read(const float* in, float* out) {
   out[2] = value[4] + value[6] + value[7];
 }
 
-__global__ void multiply(const float* a, const float* b,
-                         float* c) {  // 16 x 8, 8 x 8, 16 x 8; row-major
-  const int g = static_cast<int>(threadIdx.x) / 4, t = static_cast<int>(threadIdx.x) % 4;
-  const uint32_t left[4] = {__float_as_uint(a[g * 8 + t]), __float_as_uint(a[(g + 8) * 8 + t]),
-                            __float_as_uint(a[g * 8 + t + 4]),
-                            __float_as_uint(a[(g + 8) * 8 + t + 4])};
-  const uint32_t right[2] = {__float_as_uint(b[t * 8 + g]), __float_as_uint(b[(t + 4) * 8 + g])};
-  float sums[4] = {c[g * 8 + 2 * t], c[g * 8 + 2 * t + 1], c[(g + 8) * 8 + 2 * t],
-                   c[(g + 8) * 8 + 2 * t + 1]};
-  multiply_tf32(sums, left, right);
-  c[g * 8 + 2 * t] = sums[0];
-  c[g * 8 + 2 * t + 1] = sums[1];
-  c[(g + 8) * 8 + 2 * t] = sums[2];
-  c[(g + 8) * 8 + 2 * t + 1] = sums[3];
+// Halves of words: at once by 2 bytes, and in the background by more, of which an even number may be missing.
+__global__ void copy_halves(const uint16_t* in, uint16_t* out) {
+  auto* const halves = shared_memory<uint16_t>();
+  copy_async<2>(halves, in + 1, 2);
+  copy_async<2>(halves + 1, in, 0);
+  copy_async<4>(halves + 2, in + 2, 2);
+  copy_async<8>(halves + 4, in + 4, 6);
+  copies_commit();
+  copies_wait<0>();
+  for (int i = 0; i < 8; ++i) out[i] = halves[i];
 }
 
 struct Votes {
@@ -152,55 +146,11 @@ __global__ void exchange(bool barrier, int* out) {
   out[threadIdx.x] = values[threadIdx.x ^ 32];
 }
 
-// --- what they must not ---------------------------------------------------------------------------
-
-__global__ void exit_before_barrier() {
-  if (threadIdx.x >= 40) return;
-  __syncthreads();
-}
-__global__ void different_waits() {
-  if (threadIdx.x < 32)
-    __syncthreads();
-  else
-    __syncwarp();
-  if (threadIdx.x >= 32) __shfl_sync(threadIdx.x < 48 ? kAll : 0xffff8000u, 1, 31);
-}
-__global__ void half_a_warp() {
-  if (threadIdx.x < 16) __ballot_sync(kAll, 1);
-}
-__global__ void two_collectives() {
-  if (threadIdx.x < 16)
-    __any_sync(kAll, 1);
-  else
-    __all_sync(kAll, 1);
-}
-__global__ void foreign_mask() { __syncwarp(0x0000000fu); }
-__global__ void foreign_source() {
-  if (threadIdx.x < 16) __shfl_sync(0x0000ffffu, 1, 16);
-}
-__global__ void copy_misaligned(const float* in) {
-  copy_async<16>(shared_memory<float>() + 1, in, 16);
-}
-__global__ void copy_past_the_end(const float* in) {
-  copy_async<16>(shared_memory<float>() + 4, in, 16);
-}
-__global__ void copy_odd_bytes(const float* in) { copy_async<16>(shared_memory<float>(), in, 6); }
-__global__ void copy_forgotten(const float* in) {
-  copy_async<16>(shared_memory<float>(), in, 16);
-  copies_commit();
-  copies_wait<1>();
-}
-__global__ void copy_uncommitted(const float* in) {
-  copy_async<16>(shared_memory<float>(), in, 16);
-  copies_wait<0>();
-}
-
 }  // namespace kernels
 
 namespace {
 
 using kernels::launch;
-using semideep::emulator::Error;
 
 void computes_sums() {
   for (int threads : {32, 64, 256})
@@ -250,34 +200,11 @@ void copies_in_the_background() {
   launch(kernels::early_read, 1, 1, 32, nullptr, +in, +out);
   check::that(out[0] == 5 && std::isnan(out[1]), "a copy that is not waited for has not come");
   check::that(out[2] == 6 + 7 + 0, "copies of 4 and 8 bytes, and of less than they write");
-}
-
-void multiplies() {
-  float a[128], b[64], c[128], got[128];
-  const auto fraction = [](int i) { return static_cast<float>(i * 7919 % 2048 - 1024) / 1024; };
-  for (int i = 0; i < 128; ++i) a[i] = fraction(i), c[i] = got[i] = fraction(3 * i + 1);
-  for (int i = 0; i < 64; ++i) b[i] = fraction(5 * i + 2);
-  launch(kernels::multiply, 1, 32, 0, nullptr, +a, +b, +got);
-  for (int i = 0; i < 16; ++i)
-    for (int j = 0; j < 8; ++j) {
-      double exact = c[i * 8 + j];
-      for (int k = 0; k < 8; ++k) exact += static_cast<double>(a[i * 8 + k]) * b[k * 8 + j];
-      check::that(std::abs(got[i * 8 + j] - exact) <= 10 * 0x1p-21,
-                  "multiply_tf32 is a matrix product");
-    }
-
-  for (float& value : a) value = 1 + 0x1p-11f;  // 12 bits: the last is not tf32's
-  for (float& value : b) value = 1;
-  for (float& value : got) value = 0;
-  launch(kernels::multiply, 1, 32, 0, nullptr, +a, +b, +got);
-  check::that(got[0] == 8 && got[127] == 8, "multiply_tf32 ignores the low 13 bits");
-  for (float& value : a) value = 0x1p-3f;
-  for (float& value : got) value = -0x1p20f - 0.125f;
-  launch(kernels::multiply, 1, 32, 0, nullptr, +a, +b, +got);
-  check::that(got[0] == -0x1p20f + 0.875f, "multiply_tf32 adds what fits in 24 bits");
-  for (float& value : got) value = 0x1p22f;
-  launch(kernels::multiply, 1, 32, 0, nullptr, +a, +b, +got);
-  check::that(got[0] == 0x1p22f, "multiply_tf32 drops what does not");
+  alignas(8) const uint16_t halves[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  uint16_t copied[8];
+  launch(kernels::copy_halves, 1, 1, 16, nullptr, +halves, +copied);
+  const uint16_t wanted[8] = {2, 0, 3, 0, 5, 6, 7, 0};
+  check::that(std::equal(copied, copied + 8, wanted), "copies of halves of words");
 }
 
 void votes() {
@@ -354,130 +281,17 @@ void shares_memory() {
   }
 }
 
-// The text of the Error.
-template <class... Parameters, class... Arguments>
-std::string refused(void (*kernel)(Parameters...), int threads, const Arguments&... arguments) {
-  try {
-    launch(kernel, dim3(1, 2), threads, 16, nullptr, arguments...);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
-#if defined(__x86_64__)
-constexpr const char* kName = "kernel kernels::exit_before_barrier()";
-#else
-constexpr const char* kName = "kernel ";  // for QEMU it is linked statically, which loses names
-#endif
-
-void refuses() {
-  const auto says = [](const std::string& text, std::initializer_list<const char*> parts) {
-    for (const char* part : parts)
-      check::that(text.find(part) != std::string::npos,
-                  std::string("'") + part + "' is in the message: " + text);
-  };
-  std::vector<float> memory(16);
-  const float* const in =
-      reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory.data()) + 15) / 16 * 16);
-  says(refused(kernels::exit_before_barrier, 64),
-       {kName, "block (0, ", "of (1, 2, 1)", "threads 0 to 39: waiting in __syncthreads",
-        "threads 40 to 63: exited"});
-  says(refused(kernels::different_waits, 64),
-       {"threads 0 to 31: waiting in __syncthreads",
-        "threads 32 to 47: waiting in __shfl_sync, mask 0xffffffff",
-        "threads 48 to 63: waiting in __shfl_sync, mask 0xffff8000"});
-  says(refused(kernels::half_a_warp, 32),
-       {"threads 0 to 15: waiting in __ballot_sync", "16 to 31: exited"});
-  says(refused(kernels::half_a_warp, 16),
-       {"these 16 threads", "threads 0 to 15: waiting in __ballot_sync"});
-  says(refused(kernels::two_collectives, 32),
-       {"0 to 15: waiting in __any_sync", "16 to 31: waiting in __all_sync"});
-  says(refused(kernels::foreign_mask, 32), {"__syncwarp", "0x0000000f", "lacks the caller"});
-  says(refused(kernels::foreign_source, 32), {"__shfl_sync reads lane 16", "0x0000ffff"});
-  says(refused(kernels::copy_misaligned, 1, in), {"thread 0", "no multiple of 16"});
-  says(refused(kernels::copy_past_the_end, 1, in), {"byte 16 of a shared memory of 16"});
-  says(refused(kernels::copy_odd_bytes, 1, in), {"6 bytes"});
-  says(refused(kernels::copy_forgotten, 1, in), {"exits before its copies are done"});
-  says(refused(kernels::copy_uncommitted, 1, in), {"exits before its copies are done"});
-  computes_sums();  // and goes on after a refusal
-}
-
-void errs_as_the_hardware_may() {
-  double worst_exp2 = 0, worst_rsqrt = 0;
-  for (float x = -125.9f; x < 128; x += 0.0137f) {
-    const double exact = std::exp2(static_cast<double>(x));
-    const float y = kernels::exp2_approximate(x), size = static_cast<float>(exact);
-    worst_exp2 =
-        std::fmax(worst_exp2, std::abs(y - exact) / std::ldexp(1.0, std::ilogb(size) - 23));
-    const auto z = static_cast<float>(exact);
-    if (z > 0) {
-      const double root = 1 / std::sqrt(static_cast<double>(z));
-      worst_rsqrt = std::fmax(worst_rsqrt, std::abs(kernels::rsqrt_approximate(z) - root) / root);
-    }
-  }
-  check::that(worst_exp2 > 1.7 && worst_exp2 <= 2, "exp2_approximate errs by up to 2 units");
-  check::that(worst_rsqrt > 1.1e-7 && worst_rsqrt <= 1.2799e-7,
-              "rsqrt_approximate errs by up to 2^-22.9");
-  check::that(kernels::exp2_approximate(0) == 1 && kernels::exp2_approximate(-INFINITY) == 0 &&
-                  kernels::exp2_approximate(-126.1f) == 0 &&
-                  kernels::exp2_approximate(200) == INFINITY &&
-                  std::isnan(kernels::exp2_approximate(NAN)),
-              "exp2_approximate is exact where the manual says so");
-  check::that(kernels::rsqrt_approximate(0) == INFINITY &&
-                  kernels::rsqrt_approximate(0x1p-127f) == INFINITY &&
-                  kernels::rsqrt_approximate(INFINITY) == 0 &&
-                  std::isnan(kernels::rsqrt_approximate(-1)),
-              "rsqrt_approximate is exact where the manual says so");
-}
-
-void converts() {
-  bool half = true, bfloat = true;
-  for (unsigned bits = 0; bits < 65536; ++bits) {
-    const __half h{static_cast<uint16_t>(bits)};
-    const __nv_bfloat16 b{static_cast<uint16_t>(bits)};
-    const float x = __half2float(h), y = __bfloat162float(b);
-    half = half && (std::isnan(x) ? std::isnan(__half2float(__float2half_rn(x)))
-                                  : __float2half_rn(x).bits == bits);
-    bfloat = bfloat && (std::isnan(y) ? std::isnan(__bfloat162float(__float2bfloat16_rn(y)))
-                                      : __float2bfloat16_rn(y).bits == bits);
-  }
-  check::that(half && bfloat, "every 16-bit float survives float");
-  check::that(__half2float({0x3555}) == 0x1.554p-2f && __half2float({0x8001}) == -0x1p-24f &&
-                  __half2float({0x7bff}) == 65504 && __half2float({0xfc00}) == -INFINITY,
-              "halves have their values");
-  check::that(__float2half_rn(1 + 0x1p-11f).bits == 0x3c00 &&
-                  __float2half_rn(1 + 0x1.8p-10f).bits == 0x3c02 &&
-                  __float2half_rn(2047.5f * 0x1p-11f).bits == 0x3c00 &&
-                  __float2half_rn(65519.9f).bits == 0x7bff &&
-                  __float2half_rn(65520).bits == 0x7c00 && __float2half_rn(0x1p-25f).bits == 0 &&
-                  __float2half_rn(0x1.8p-24f).bits == 2,
-              "halves round to nearest, ties to even");
-  check::that(__float2bfloat16_rn(1 + 0x1p-8f).bits == 0x3f80 &&
-                  __float2bfloat16_rn(1 + 0x1.8p-7f).bits == 0x3f82 &&
-                  __float2bfloat16_rn(3.4e38f).bits == 0x7f80,
-              "bfloat16 rounds to nearest, ties to even");
-  check::that(__brev(1) == 0x80000000u && __brev(0x12345678u) == 0x1e6a2c48u && __clz(0) == 32 &&
-                  __clz(1) == 31 && __ffs(0) == 0 && __ffs(8) == 4 && __popc(0xf0f0u) == 8 &&
-                  __popcll(~0ull) == 64,
-              "bit functions");
-}
-
 }  // namespace
 
 int main() {
   computes_sums();
   transposes();
   copies_in_the_background();
-  multiplies();
   votes();
   visits_the_grid();
 #if !defined(SEMIDEEP_EMULATOR_THREAD)
   shuffles_the_order();
 #endif
   shares_memory();
-  refuses();
-  errs_as_the_hardware_may();
-  converts();
   return check::finish();
 }

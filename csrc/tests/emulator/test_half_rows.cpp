@@ -1,0 +1,102 @@
+// Rows in half precision give the bits that the same values give as float32: the CUDA kernels convert them as they
+// load, and compute alike from there on.
+#include <cstring>
+#include <memory>
+
+#include "cases.h"
+#include "check.h"
+#include "cuda/device.h"
+
+namespace {
+
+using cases::Case;
+using cases::Shape;
+using cases::Task;
+using semideep::Half;
+
+// Direct differences up to 16 features, products above. What is copied at a time follows from the width of a row:
+// 2, 4, 8 or 16 bytes.
+const struct {
+  Shape shape;
+  int64_t stride;
+} kCases[] = {
+    {{1, 5, 7, 1, 1, 1}, 1},      {{2, 66, 9, 3, 2, 2}, 5},    {{1, 3, 130, 16, 1, 1}, 16},
+    {{1, 66, 5, 17, 1, 1}, 17},   {{2, 3, 5, 33, 2, 2}, 34},   {{1, 3, 5, 40, 1, 1}, 44},
+    {{1, 2, 1030, 48, 1, 1}, 48}, {{1, 3, 6, 129, 1, 1}, 136},
+};
+
+// Random values of a half type; among them 0, the smallest and, where asked for, infinities and NaN.
+struct Rows {
+  std::vector<uint16_t> halves;
+  std::vector<float> floats;
+
+  Rows(int64_t count, Half half, bool special, std::mt19937_64& random) {
+    const float rare[] = {0.0f, -0.0f, 0x1p-24f, 1.0f, INFINITY, -INFINITY, NAN};
+    for (int64_t i = 0; i < count; ++i) {
+      const unsigned drawn = random() % 64;
+      const float value = drawn < (special ? 7u : 4u)
+                              ? rare[drawn]
+                              : std::normal_distribution<float>(0.5f, 0.3f)(random);
+      if (half == Half::float16) {
+        halves.push_back(__float2half_rn(value).bits);
+        floats.push_back(__half2float({halves.back()}));
+      } else {
+        halves.push_back(__float2bfloat16_rn(value).bits);
+        floats.push_back(__bfloat162float({halves.back()}));
+      }
+    }
+  }
+};
+
+bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
+}
+
+void check_case(Task task, int metric, int kernel, bool tangent, bool special, Half half,
+                Shape shape, int64_t stride, unsigned seed) {
+  if (task == Task::log_sum) shape.columns = 1;
+  Case c(task, metric, kernel, cases::DType::float32, tangent, false, shape, seed);
+  std::mt19937_64 random(seed);
+  std::vector<Rows> rows;
+  const auto use = [&](bool halves) {
+    int i = 0;
+    for (semideep::Side* side : {&c.p.left, &c.p.right}) {
+      side->rows_row_stride = stride;
+      side->rows_batch_stride = side->count * stride;
+      if (rows.size() < 2)
+        rows.emplace_back(shape.batches * side->count * stride, half, special, random);
+      side->half = halves ? half : Half::none;
+      side->rows = halves ? static_cast<const void*>(rows[i].halves.data())
+                          : static_cast<const void*>(rows[i].floats.data());
+      ++i;
+    }
+    return c.run(1);
+  };
+  const auto wanted = use(false), got = use(true);
+  std::string name = half == Half::float16 ? "float16 " : "bfloat16 ";
+  semideep::visit(semideep::Metrics{}, metric, [&]<class Metric>() { name += Metric::name; });
+  name += " task " + std::to_string(static_cast<int>(task)) + " kernel " + std::to_string(kernel) +
+          (tangent ? " along tangents" : "") + (special ? " special values" : "") +
+          " D=" + std::to_string(shape.features);
+  check::that(same_bits(got.out, wanted.out), name + ": other results than of float32");
+  check::that(same_bits(got.rows_gradient, wanted.rows_gradient), name + ": other row gradients");
+  check::that(same_bits(got.parameter_gradient, wanted.parameter_gradient),
+              name + ": other parameter gradients");
+}
+
+}  // namespace
+
+int main() {
+  unsigned seed = 0;
+  for (const auto& [shape, stride] : kCases)
+    for (const Half half : {Half::float16, Half::bfloat16})
+      for (int metric = 0; metric < semideep::Metrics::size; ++metric)
+        for (const bool special : {false, true})
+          for (const Task task : {Task::sum, Task::gradient, Task::log_sum}) {
+            check_case(task, metric, 0, false, special, half, shape, stride, ++seed);
+            if (special || task == Task::log_sum || shape.features > 17) continue;
+            check_case(task, metric, 0, true, false, half, shape, stride, ++seed);
+            check_case(task, metric, 1, false, false, half, shape, stride, ++seed);
+          }
+  return check::finish();
+}
