@@ -67,7 +67,7 @@ lint: .venv/dev.stamp  ## Check style and types
 ctest: .venv/dev.stamp  ## Build and run the C++ tests, under each instruction set; no torch involved
 	$(CONFIGURE_NATIVE)
 	$(BIN)/cmake --build $(NATIVE)
-	$(BIN)/ctest --test-dir $(NATIVE) --output-on-failure --no-tests=error
+	$(BIN)/ctest --test-dir $(NATIVE) --parallel 2 --output-on-failure --no-tests=error
 
 ctest-aarch64: .venv/dev.stamp  ## The C++ tests on 64-bit ARM: cross-compiled, run in QEMU
 	$(CONFIGURE) -B build/native-aarch64 --toolchain cmake/aarch64.cmake -DSEMIDEEP_CUDA=OFF

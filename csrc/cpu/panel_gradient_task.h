@@ -48,6 +48,10 @@ struct PanelGradientTask {
   // Nearer than this, a weight may leave the range of float.
   static constexpr bool kMayOverflow = sizeof(E) == sizeof(float) && Metric::power < 1.0;
   static constexpr float kLeastDistance = 1e-15f;
+  // Of nearly opposite unit rows, floats lose the small part across the row that is left when it is pulled back.
+  static constexpr bool kOpposes =
+      sizeof(E) == sizeof(float) && std::is_same_v<typename Metric::Row, UnitRow>;
+  static constexpr float kOpposite = 2.0f - 1.25e-3f;
   static constexpr bool kTranslates = kProducts || Metric::Row::has_info;
 
   struct Workspace {
@@ -203,10 +207,11 @@ struct PanelGradientTask {
       if (kProducts) ws.weight_sums[row] = ws.weight_sums[row] + (weight[0] + weight[1]);
     }
 
-    // Those with a NaN among them.
+    // Which pairs are to be taken in double, those with a NaN among them.
     SEMIDEEP_INLINE uint32_t near_lanes(int64_t row, const E* panel, int i, Lanes d) const {
       uint32_t near = 0;
       if constexpr (kMayOverflow) near = lanes_above(Lanes(kLeastDistance), d);
+      if constexpr (kOpposes) near = lanes_above(d, Lanes(kOpposite));
       if constexpr (kProducts) {
         const Lanes norms = tile.squared_norms(row, panel, i);
         // d = constant * sum^power

@@ -30,8 +30,9 @@ constexpr float kSplitError = 3e-7f, kSumError = 4.0f * 0x1p-23f;
 constexpr float kGradientTolerance = 1e-6f, kFarTolerance = 0.5f;
 constexpr float kMostBits = 150.0f;
 
-// Squared distances of prepared rows, which are no floats, for which the difference of floats is good enough.
-constexpr float kLeastPreparedSquares = 1e-3f;
+// Squared distances of prepared rows, which are no floats, between which the difference of floats is good enough.
+// Of nearly opposite unit rows, floats lose the small part across the row that is left when it is pulled back.
+constexpr float kLeastPreparedSquares = 1e-3f, kMostPreparedSquares = 4.0f - 2.5e-3f;
 
 // Lambdas for which the arithmetic of floats stays in range wherever exp(-lambda d) matters.
 constexpr double kLeastLambda = 1e-12, kLargestLambda = 1e6, kLargestRatio = 1e3;
@@ -85,9 +86,10 @@ struct FloatCare {
   __device__ bool doubts_gradient(float d, float sum, float error) const {
     const float bits = kLog2E + ::fminf(largest_bits * d, kMostBits);
     const float tolerance = d >= beyond ? kFarTolerance : kGradientTolerance;
-    const bool near = Metric::Row::has_info && !(sum >= kLeastPreparedSquares);
+    const bool rounded =
+        Metric::Row::has_info && !(sum >= kLeastPreparedSquares && sum <= kMostPreparedSquares);
     return !(error * bits * static_cast<float>(Metric::power) <= tolerance * kLog2E * sum) ||
-           near || !in_range;
+           rounded || !in_range;
   }
 };
 

@@ -85,7 +85,8 @@ class DirectGradient {
 
   static __device__ bool suits(float squares) {
     constexpr float least = Metric::Row::has_info ? kLeastPreparedSquares : kLeastFloatSquares;
-    return squares >= least && squares <= kLargestFloatSquares;
+    constexpr float most = Metric::Row::has_info ? kMostPreparedSquares : kLargestFloatSquares;
+    return squares >= least && squares <= most;
   }
 
   __device__ void add_tile(int64_t begin) {
@@ -155,10 +156,9 @@ class DirectGradient {
 #pragma unroll
     for (int k = 0; k < D; ++k) {
       if (k >= p_.features) continue;
-      const auto part = static_cast<float>(weight * difference(k));
 #pragma unroll
       for (int to = 0; to < kRows; ++to)
-        if (to == r) by_rows_[to][k] += part;
+        if (to == r) rows_totals_[to][k] += weight * difference(k);
     }
   }
 

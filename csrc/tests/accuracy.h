@@ -11,8 +11,9 @@ namespace accuracy {
 inline double normal(std::mt19937_64& random) { return std::normal_distribution<double>()(random); }
 
 // Gives a side rows without padding, and the value 1 to all of them.
-inline void give(semideep::Side& side, const std::vector<float>& rows, int64_t features) {
-  static constexpr float one = 1;
+template <class T>
+void give(semideep::Side& side, const std::vector<T>& rows, int64_t features) {
+  static constexpr T one = 1;
   side.rows = rows.data();
   side.rows_row_stride = features;
   side.values = &one;
