@@ -29,6 +29,7 @@ struct CountSumTask {
   using S = double;
 
   static constexpr bool kFloat = sizeof(T) == sizeof(float);
+  static constexpr int64_t kSpanBytes = int64_t{1} << 20;
   static constexpr int64_t kFlushPanels = 16;
   static constexpr int64_t kMostSums = 16;
   static constexpr float kLargestValue = 1 << 20;

@@ -80,7 +80,7 @@ BlockKernel panel_kernel(const Problem& p) {
   BlockKernel kernel = common_kernel<T, Vec, Metric>(p);
   kernel.panel_columns = kColumnsOf<E>;
   kernel.panel_bytes = layout.panel * static_cast<int64_t>(sizeof(E));
-  kernel.span_columns = span_columns(kernel.panel_bytes, kernel.panel_columns);
+  kernel.span_columns = span_columns(T::kSpanBytes, kernel.panel_bytes, kernel.panel_columns);
   const bool center = layout.products || Metric::Row::has_info;
   kernel.plan_bytes = center ? (p.features + 1) * static_cast<int64_t>(sizeof(E)) : 0;
   kernel.plan = [](const Problem& p, int64_t batch, const void*, void* right, void* plan) {
@@ -123,7 +123,7 @@ BlockKernel count_kernel(const Problem& p) {
   kernel.panel_columns = kPanelColumns;
   kernel.panel_bytes =
       CountLayout<Element>(p, Metric::counts).panel * static_cast<int64_t>(sizeof(uint32_t));
-  kernel.span_columns = span_columns(kernel.panel_bytes, kPanelColumns);
+  kernel.span_columns = span_columns(T::kSpanBytes, kernel.panel_bytes, kPanelColumns);
   using Columns = ColumnCodes<Element>;
   kernel.plan_bytes = sizeof(CountPlan);
   kernel.plan = [](const Problem& p, int64_t batch, const void* left, void* right, void* plan) {

@@ -42,6 +42,8 @@ struct PanelGradientTask {
   using Parameter = typename Tile::Parameter;
   static constexpr int64_t kColumns = kColumnsOf<E>;
 
+  // A span's partial result is as long as its rows; so that merging it costs little, spans are long.
+  static constexpr int64_t kSpanBytes = int64_t{1} << 22;
   static constexpr int64_t kFlushPanels = 16;
   static constexpr int64_t kWeighedPanels = 4;              // whose weights are at hand at a time
   static constexpr int64_t kBlockBytes = int64_t{1} << 19;  // of rows and sums, to stay in L2

@@ -26,6 +26,7 @@ struct PanelSumTask {
   using Parameter = typename Tile::Parameter;
 
   static constexpr bool kTranslates = false;  // plain rows, of which a sum has none
+  static constexpr int64_t kSpanBytes = int64_t{1} << 20;
   // Kernels are added up in E for this many panels, then in double.
   static constexpr int64_t kFlushPanels = 16;
 

@@ -26,7 +26,7 @@ namespace {
 
 // Bounds on scratch memory at any one time: of all, and of partial results in it. Facts of rows come on top, and
 // each call of a backward pass may leave the allocator with holes.
-constexpr int64_t kScratchBytes = int64_t{8} << 20;
+constexpr int64_t kScratchBytes = int64_t{12} << 20;
 constexpr int64_t kPartialBytes = int64_t{4} << 20;
 // Features times pairs (or rows) below which waking another thread costs more than it saves.
 constexpr int64_t kGrainWork = int64_t{1} << 16;
@@ -176,8 +176,10 @@ class Execution {
     int64_t free = kScratchBytes - threads_ * thread_bytes();
     int64_t chunk = blocks_, round = admitted(free, packed_bytes(), 1, items);
     if (!together || round < spans_) {
-      chunk =
-          admitted(kPartialBytes / 2, partial_bytes(), together ? threads_ : 2 * threads_, blocks_);
+      // Each chunk packs all right rows again: together, it gets all but a span's room.
+      const int64_t bound =
+          together ? std::max(kPartialBytes / 2, free - packed_bytes()) : kPartialBytes / 2;
+      chunk = admitted(bound, partial_bytes(), together ? threads_ : 2 * threads_, blocks_);
       free -= chunk * partial_bytes();
       round = admitted(free, packed_bytes(), 1, items);
     }

@@ -15,13 +15,12 @@
 SEMIDEEP_MATH_BEGIN
 
 constexpr int64_t kMostSpanColumns = 8192;
-constexpr int64_t kSpanBytes = int64_t{1} << 20;     // of packed right rows
 constexpr int64_t kBlockScalars = int64_t{1} << 17;  // of a block's partial results
 constexpr int64_t kValueColumns = 16;                // columns of values packed at a time
 
-// Columns of a span, given the size of a packed panel.
-inline int64_t span_columns(int64_t panel_bytes, int64_t panel_columns) {
-  const int64_t panels = kSpanBytes / panel_bytes;
+// Columns of a span of about so many bytes of packed panels.
+inline int64_t span_columns(int64_t bytes, int64_t panel_bytes, int64_t panel_columns) {
+  const int64_t panels = bytes / panel_bytes;
   const int64_t columns = (panels < 1 ? 1 : panels) * panel_columns;
   return columns < kMostSpanColumns ? columns : kMostSpanColumns;
 }
