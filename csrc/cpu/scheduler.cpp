@@ -26,7 +26,7 @@ namespace {
 
 // Bounds on scratch memory at any one time: of all, and of partial results in it. Facts of rows come on top, and
 // each call of a backward pass may leave the allocator with holes.
-constexpr int64_t kScratchBytes = int64_t{12} << 20;
+constexpr int64_t kScratchBytes = int64_t{11} << 20;
 constexpr int64_t kPartialBytes = int64_t{4} << 20;
 // Features times pairs (or rows) below which waking another thread costs more than it saves.
 constexpr int64_t kGrainWork = int64_t{1} << 16;
