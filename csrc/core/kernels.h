@@ -18,8 +18,8 @@ struct Exponential {
   static constexpr bool has_log = true;
 
   template <class V>
-  static SEMIDEEP_INLINE V log_value(V d, V lambda) {
-    return -(lambda * d);
+  static SEMIDEEP_INLINE auto log_value(V d, V lambda) {
+    return -lambda * d;
   }
   template <class V>
   static SEMIDEEP_INLINE V value(V d, V lambda, V shift) {

@@ -249,7 +249,7 @@ struct CountSumTask {
     return scaled_exp2(Kernel::log_value(d, parameter));
   }
   static SEMIDEEP_INLINE FloatVec kernel(FloatVec d, FloatPair parameter) {
-    return scaled_exp2({Kernel::log_value(d, parameter.hi), FloatVec(-0.0f)});
+    return scaled_exp2(Kernel::log_value(d, parameter.hi));
   }
 
   static SEMIDEEP_INLINE void add(const Problem& p, FloatVec first, FloatVec second,

@@ -62,47 +62,41 @@ class DoubleTile : public PanelTile<DoubleTile<Metric, kGradients>, Metric, doub
   // So that equal rows are recognised under any lambda. A gradient is in proportion to 1 / d, too.
   static constexpr double kLeastCare = kGradients ? 1.0 : 0.01;
 
-  // From sums to distances; rare lanes are taken again from the rows as they were given.
   template <bool Products>
-  SEMIDEEP_INLINE void finish(int64_t row, int64_t panel, const Vec (&sums)[2],
-                              Vec (&distances)[2]) {
-    uint32_t doubtful[2];
-    for (int c = 0; c < 2; ++c) {
-      Vec sum = sums[c];
-      if constexpr (Products) {
-        const Vec both = Vec(storage_.norms[row].all) +
-                         Vec::load(this->panel(panel) + layout_.norms + c * kLanes);
-        sum = fma(Vec(-2.0), sums[c], both);
-        distances[c] = distance(sum);
-        // The error of the sum times d log k / d sum; d is proportional to the sum's power.
-        const Vec error = fma(Vec(by_product_), abs(sums[c]), Vec(by_norms_) * both);
-        const Vec care = at_most(kCare, at_least(kLeastCare, Vec(lambda_) * distances[c]));
-        doubtful[c] = lanes_above(error * care, sum);
-      } else {
-        distances[c] = distance(sum);
-        doubtful[c] = lanes_above(sum, Vec(kLargestSquares));
-        if constexpr (Metric::rescale) doubtful[c] |= lanes_above(Vec(kLeastSquares), sum);
-      }
+  SEMIDEEP_INLINE uint32_t finish(int64_t row, int64_t panel, int c, Vec given,
+                                  Vec& distances) const {
+    if constexpr (Products) {
+      const Vec both =
+          Vec(storage_.norms[row].all) + Vec::load(this->panel(panel) + layout_.norms + c * kLanes);
+      const Vec sum = fma(Vec(-2.0), given, both);
+      distances = distance(sum);
+      // The error of the sum times d log k / d sum; d is proportional to the sum's power.
+      const Vec error = fma(Vec(by_product_), abs(given), Vec(by_norms_) * both);
+      const Vec care = at_most(kCare, at_least(kLeastCare, Vec(lambda_) * distances));
+      return lanes_above(error * care, sum);
+    } else {
+      distances = distance(given);
+      uint32_t doubtful = lanes_above(given, Vec(kLargestSquares));
+      if constexpr (Metric::rescale) doubtful |= lanes_above(Vec(kLeastSquares), given);
+      return doubtful;
     }
-    if (__builtin_expect((doubtful[0] | doubtful[1]) != 0, 0))
-      for (int c = 0; c < 2; ++c)
-        if (doubtful[c]) distances[c] = mended<Products>(row, panel, c, doubtful[c], distances[c]);
   }
 
   SEMIDEEP_INLINE Vec distance(Vec sum) const {
     return Metric::distance(sum, Vec(1.0), Vec(1.0), Vec(static_cast<double>(p_.features)));
   }
 
+  // From the rows as they were given.
   template <bool Products>
-  __attribute__((noinline)) Vec mended(int64_t row, int64_t panel, int c, uint32_t doubtful,
-                                       Vec distances) const {
+  __attribute__((noinline)) void mend(int64_t row, int64_t panel, int c, Vec given,
+                                      Vec& distances) const {
+    uint32_t doubtful = finish<Products>(row, panel, c, given, distances);
     if constexpr (!Products) doubtful &= ~equal(row, panel, c);
     for (; doubtful; doubtful &= doubtful - 1) {
       const int lane = __builtin_ctz(doubtful);
       distances.v[lane] =
           this->exact_distance(block_.row_begin + row, this->column(panel, c * kLanes + lane));
     }
-    return distances;
   }
 
   // The lanes of columns that equal the row in every feature.

@@ -60,9 +60,9 @@ inline bool values_at_most(const Problem& p, const Side& side, float bound) {
 template <class Metric>
 struct FloatDoubt {
   float least_bits = 0.0f,
-        largest_bits = 0.0f;  // of the lambdas of a batch, for logarithms to base 2
-  float least_care, beyond_care;
-  float by_norms, by_product;  // errors per bit of exponent, in units of the tolerance
+        largest_bits = 0.0f;      // of the lambdas of a batch, for logarithms to base 2
+  float least_care, beyond_care;  // distances
+  float by_norms, by_product;     // errors per distance, in units of the tolerance
 
   FloatDoubt(const Problem& p, int64_t batch, double share) {
     for (int64_t l = 0; l < p.parameters; ++l) {
@@ -71,14 +71,14 @@ struct FloatDoubt {
       largest_bits = bits > largest_bits ? bits : largest_bits;
     }
     const bool gradient = p.task == Task::gradient;
-    least_care = gradient ? kLeastGradientCareBits : kLeastCareBits;
+    least_care = (gradient ? kLeastGradientCareBits : kLeastCareBits) / largest_bits;
     beyond_care = kCareBits / least_bits;
     if (Metric::Row::has_info && beyond_care < kRoundedDistance) beyond_care = kRoundedDistance;
     // d is proportional to the sum's power.
     const double unit = (gradient ? kGradientTolerance : kTolerance) * kLog2E / Metric::power;
     const ExpectedError expected(p.features, 0x1p-24, share);
-    by_norms = static_cast<float>(expected.by_norms / unit);
-    by_product = static_cast<float>(expected.by_product / unit);
+    by_norms = static_cast<float>(expected.by_norms * largest_bits / unit);
+    by_product = static_cast<float>(expected.by_product * largest_bits / unit);
   }
 };
 
@@ -125,11 +125,9 @@ bool doubles_are_faster(const Problem& p) {
   const FloatDoubt<Metric> doubt(p, 0, 1.0 / static_cast<double>(p.features));
   return pairs.many([&](double sum) {
     const double d = Metric::distance(sum, 1.0, 1.0, 1.0);
-    const double bits = doubt.largest_bits * d;
     const double error =
         doubt.by_norms * pairs.mean + doubt.by_product * 0.5 * ::fabs(pairs.mean - sum);
-    return d < doubt.beyond_care &&
-           error * (bits > doubt.least_care ? bits : doubt.least_care) > sum;
+    return d < doubt.beyond_care && error * (d > doubt.least_care ? d : doubt.least_care) > sum;
   });
 }
 

@@ -31,11 +31,17 @@ SEMIDEEP_INLINE FloatPair operator+(FloatPair a, FloatPair b) {
   return {sum, error + (a.lo + b.lo)};
 }
 SEMIDEEP_INLINE FloatPair operator-(FloatPair a, FloatPair b) { return a + (-b); }
-SEMIDEEP_INLINE FloatPair operator*(FloatPair a, FloatPair b) {
-  const FloatVec product = a.hi * b.hi;
-  const FloatVec error = fma(a.hi, b.hi, -product);
-  return {product, fma(a.hi, b.lo, fma(a.lo, b.hi, error))};
-}
+// A product that is not rounded yet: who wants but its exponential needs no pair of it.
+struct FloatProduct {
+  FloatPair a, b;
+
+  SEMIDEEP_INLINE operator FloatPair() const {  // NOLINT: implicit
+    const FloatVec product = a.hi * b.hi;
+    const FloatVec error = fma(a.hi, b.hi, -product);
+    return {product, fma(a.hi, b.lo, fma(a.lo, b.hi, error))};
+  }
+};
+SEMIDEEP_INLINE FloatProduct operator*(FloatPair a, FloatPair b) { return {a, b}; }
 // A quotient good to 2^-14 or better, and what it lacks by the same reciprocal.
 SEMIDEEP_INLINE FloatPair operator/(FloatPair a, FloatPair b) {
   const FloatVec reciprocal = rough_reciprocal(b.hi);
@@ -59,25 +65,23 @@ SEMIDEEP_INLINE FloatPair sqrt(FloatPair a) {
   // From an estimate r of 1 / sqrt(a) good to 2^-14: the root a r, and the Newton step that it lacks.
   const FloatVec r(FloatVec::Native(_mm512_rsqrt14_ps(bounded.v)));
   const FloatVec root = bounded * r;
-  const FloatVec half = FloatVec(0.5f) * r;
+  const FloatVec half = halved(r);
 #else
   const FloatVec root = sqrt(bounded);
-  const FloatVec half = FloatVec(0.5f) * rough_reciprocal(root);
+  const FloatVec half = halved(rough_reciprocal(root));
 #endif
   return {root, (fma(-root, root, bounded) + a.lo) * half};
 }
 
 // k = 2^x for x <= 0, scaled by 2^kKernelExponent. Scaled, kernels reach below the least float, and the sum of
-// 2^40 of them times values of up to 2^20 is still a float.
+// 2^40 of them times values of up to 2^20 is still a float. x = n + f, n whole and |f| <= 1/2.
 constexpr int kKernelExponent = 64;
-SEMIDEEP_INLINE FloatVec scaled_exp2(FloatPair x) {
+SEMIDEEP_INLINE FloatVec scaled_exp2(FloatVec n, FloatVec f) {
 #if defined(__AVX512F__)
   constexpr float kScale = 0x1p64f;
 #else
   constexpr float kScale = 1.0f;
 #endif
-  const FloatVec n = round(x.hi);
-  const FloatVec f = (x.hi - n) + x.lo;
   // The minimax polynomial with p(0) = 1, so that 2^0 is 1; off by 1.3e-8 for |f| <= 1/2.
   FloatVec p(kScale * 0.00015619676560163498f);
   p = fma(p, f, FloatVec(kScale * 0.001341719995252788f));
@@ -94,6 +98,14 @@ SEMIDEEP_INLINE FloatVec scaled_exp2(FloatPair x) {
   const FloatVec::Bits exponent = __builtin_convertvector(bounded.v, FloatVec::Bits);
   return p * FloatVec((FloatVec::Native)((exponent + (127 + kKernelExponent)) << 23));
 #endif
+}
+SEMIDEEP_INLINE FloatVec scaled_exp2(FloatVec x) {
+  const FloatVec n = round(x);
+  return scaled_exp2(n, x - n);
+}
+SEMIDEEP_INLINE FloatVec scaled_exp2(FloatProduct x) {
+  const FloatVec n = round(x.a.hi * x.b.hi);
+  return scaled_exp2(n, fma(x.a.hi, x.b.lo, fma(x.a.lo, x.b.hi, fma(x.a.hi, x.b.hi, -n))));
 }
 // Kernels below the least float are 0.
 SEMIDEEP_INLINE FloatVec unscaled(FloatVec scaled) { return scaled * FloatVec(0x1p-64f); }

@@ -172,7 +172,12 @@ struct PanelGradientTask {
     int64_t panel_index;
     E* weights;
 
-    SEMIDEEP_INLINE void operator()(int64_t row, const E* panel, const Distances (&d)[2]) const {
+    template <int Rows>
+    SEMIDEEP_INLINE void operator()(int64_t row, int rows, const E* panel,
+                                    const Distances (&d)[Rows][2]) const {
+      for (int r = 0; r < rows; ++r) weigh(row + r, panel, d[r]);
+    }
+    SEMIDEEP_INLINE void weigh(int64_t row, const E* panel, const Distances (&d)[2]) const {
       const E* values = panel + tile.layout().values;
       const E* left = ws.left_values + row * p.parameters * p.columns;
       Lanes weight[2] = {Lanes(E(0)), Lanes(E(0))};

@@ -9,9 +9,9 @@ SEMIDEEP_MATH_BEGIN
 constexpr int64_t kDirectFeatures = 8;
 constexpr int kGroupRows =
     6;  // with two vectors of columns: 12 sums, enough for the latency of 2 units
-constexpr int64_t kStepFeatures = 16;
-constexpr int64_t kSliceFeatures = 128;          // of one panel: 16 KiB, half of L1
-constexpr int64_t kFloatRows = 16 * kGroupRows;  // of a block
+constexpr int64_t kDirectStep = 4, kProductStep = 16;  // whose terms are added up apart
+constexpr int64_t kSliceFeatures = 128;                // of one panel: 16 KiB, half of L1
+constexpr int64_t kFloatRows = 16 * kGroupRows;        // of a block
 constexpr int64_t kBlockFloats = int64_t{1} << 18;
 
 template <class E>

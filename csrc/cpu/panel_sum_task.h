@@ -55,7 +55,7 @@ struct PanelSumTask {
     for (int64_t begin = 0; begin < tile.panels(); begin += kFlushPanels) {
       const int64_t end =
           begin + kFlushPanels < tile.panels() ? begin + kFlushPanels : tile.panels();
-      for (int64_t i = 0; i < block.rows * sums; ++i) ws.sums[i] = Lanes(E(0));
+      for (int64_t i = 0; i < padded(block.rows) * sums; ++i) ws.sums[i] = Lanes(E(0));
       if (sums == 1) {
         tile.for_distances(begin, end, OneSum{ws.parameters[0], tile.layout().values, ws.sums});
       } else {
@@ -79,10 +79,12 @@ struct PanelSumTask {
     int64_t values;
     Lanes* sums;
 
-    SEMIDEEP_INLINE void operator()(int64_t row, const E* panel, const Distances (&d)[2]) const {
-      const Lanes first = Tile::template kernel<Kernel>(d[0], parameter);
-      const Lanes second = Tile::template kernel<Kernel>(d[1], parameter);
-      add(first, second, panel + values, sums + row);
+    template <int Rows>
+    SEMIDEEP_INLINE void operator()(int64_t row, int, const E* panel,
+                                    const Distances (&d)[Rows][2]) const {
+      Lanes kernels[Rows][2];
+      take_kernels(d, parameter, kernels);
+      for (int r = 0; r < Rows; ++r) add(kernels[r], panel + values, sums + row + r);
     }
   };
   struct ManySums {
@@ -91,18 +93,28 @@ struct PanelSumTask {
     int64_t values;
     Lanes* sums;
 
-    SEMIDEEP_INLINE void operator()(int64_t row, const E* panel, const Distances (&d)[2]) const {
+    template <int Rows>
+    SEMIDEEP_INLINE void operator()(int64_t row, int, const E* panel,
+                                    const Distances (&d)[Rows][2]) const {
       const E* v = panel + values;
       Lanes* sum = sums + row * parameters * columns;
       for (int64_t l = 0; l < parameters; ++l) {
-        const Lanes first = Tile::template kernel<Kernel>(d[0], parameter[l]);
-        const Lanes second = Tile::template kernel<Kernel>(d[1], parameter[l]);
-        for (int64_t c = 0; c < columns; ++c, ++sum, v += kColumnsOf<E>) add(first, second, v, sum);
+        Lanes kernels[Rows][2];
+        take_kernels(d, parameter[l], kernels);
+        for (int64_t c = 0; c < columns; ++c, ++sum, v += kColumnsOf<E>)
+          for (int r = 0; r < Rows; ++r) add(kernels[r], v, sum + r * parameters * columns);
       }
     }
   };
-  static SEMIDEEP_INLINE void add(Lanes first, Lanes second, const E* values, Lanes* sum) {
-    *sum = fma(first, Lanes::load(values), fma(second, Lanes::load(values + kLanesOf<E>), *sum));
+  template <int Rows>
+  static SEMIDEEP_INLINE void take_kernels(const Distances (&d)[Rows][2], Parameter parameter,
+                                           Lanes (&kernels)[Rows][2]) {
+    for (int r = 0; r < Rows; ++r)
+      for (int c = 0; c < 2; ++c) kernels[r][c] = Tile::template kernel<Kernel>(d[r][c], parameter);
+  }
+  static SEMIDEEP_INLINE void add(const Lanes (&kernels)[2], const E* values, Lanes* sum) {
+    *sum = fma(kernels[0], Lanes::load(values),
+               fma(kernels[1], Lanes::load(values + kLanesOf<E>), *sum));
   }
   static E* rows_of(Workspace& ws) { return reinterpret_cast<E*>(&ws + 1); }
 };

@@ -6,9 +6,10 @@
 //     sum_k (x_k - y_k)^2 = |x|^2 + |y|^2 - 2 <x, y>,
 // where the norms are sums in double of the translated rows before they are rounded to elements.
 //
-// Products are summed in steps of 16, those in slices of 128, so errors grow with the length of a step and the
-// number of steps, not with the number of features. Where the expected error of a pair of rows could still be
-// seen in exp(-lambda d), because the sum is small against the norms, its distance is taken again in double.
+// Squares are summed in steps of 4; products in steps of 16, those in slices of 128: errors grow with the length
+// of a step and the number of steps, not with the number of features. Where the expected error of a pair of rows
+// could still be seen in exp(-lambda d), because the sum is small against the norms, its distance is taken again
+// in double.
 #pragma once
 
 #include "cpu/panel_center.h"
@@ -24,7 +25,7 @@ struct ExpectedError {
 
   // share: of the largest feature in the variance
   ExpectedError(int64_t features, double roundoff, double share) {
-    const double steps = static_cast<double>(features) / static_cast<double>(kStepFeatures);
+    const double steps = static_cast<double>(features) / static_cast<double>(kProductStep);
     by_norms = 4.0 * roundoff * 0.31 / ::sqrt(steps > 1.0 ? steps : 1.0);
     // All that is added to one dominant product is rounded to its precision.
     by_product = 4.0 * roundoff * 1.3 * (1.0 + 3.0 * share);
@@ -52,8 +53,10 @@ double sum_between(const T* x, const RowInfo<double>& of_x, const T* y, const Ro
 }
 
 // Self, a tile derived from this one, offers
-//   Distances                                 of one vector of columns
-//   finish<Products>(row, panel, sums, d)     from two vectors of sums, or of products, to distances
+//   Distances                               of one vector of columns
+//   finish<Products>(row, panel, c, sum, d) from a vector of sums, or of products, to distances; returns the
+//                                           lanes in which they may be in doubt
+//   mend<Products>(row, panel, c, sum, d)   sets those right that are
 template <class Self, class Metric, class E>
 class PanelTile {
  public:
@@ -166,7 +169,8 @@ class PanelTile {
     return d;
   }
 
-  // Calls f(row, panel, distances) once for each row and each panel in [begin, end), panels in order.
+  // Calls f(row, rows, panel, distances[Rows][2]) for groups of rows, of which the last may have fewer than
+  // Rows, and each panel in [begin, end), panels in order.
   template <class F>
   void for_distances(int64_t begin, int64_t end, F f) {
     if (layout_.products) {
@@ -210,64 +214,65 @@ class PanelTile {
     Lanes sums[Rows][2];
     const E* x = rows_ + slice.of_row(row, block_.rows);
     const E* y = panel(i) + slice.begin * kColumns;
-    if constexpr (Products) {
-      Lanes* unfinished = storage_.sums + row * 2;
+    Lanes* unfinished = storage_.sums + row * 2;
+    for (int r = 0; r < Rows; ++r)
+      for (int c = 0; c < 2; ++c)
+        sums[r][c] = slice.begin > 0 ? unfinished[r * 2 + c] : Lanes(E(0));
+    add_features<Products>(x, y, slice.end - slice.begin, sums);
+    if (slice.end < p_.features) {
       for (int r = 0; r < Rows; ++r)
-        for (int c = 0; c < 2; ++c)
-          sums[r][c] = slice.begin > 0 ? unfinished[r * 2 + c] : Lanes(E(0));
-      add_products<Rows>(x, y, slice.end - slice.begin, sums);
-      if (slice.end < p_.features) {
-        for (int r = 0; r < Rows; ++r)
-          for (int c = 0; c < 2; ++c) unfinished[r * 2 + c] = sums[r][c];
-        return;
-      }
-    } else {
-      add_squares<Rows>(x, y, sums);
+        for (int c = 0; c < 2; ++c) unfinished[r * 2 + c] = sums[r][c];
+      return;
     }
+    // One step after the other for all rows: the processor looks ahead far enough to fill its units only if
+    // what follows an instruction does not depend on it.
+    Self& self = *static_cast<Self*>(this);
+    typename Self::Distances distances[Rows][2];
+    uint32_t doubtful[Rows][2], any = 0;
+    for (int r = 0; r < Rows; ++r)
+      for (int c = 0; c < 2; ++c)
+        any |= doubtful[r][c] =
+            self.template finish<Products>(row + r, i, c, sums[r][c], distances[r][c]);
     const int rows = block_.rows - row < Rows ? static_cast<int>(block_.rows - row) : Rows;
-    for (int r = 0; r < rows; ++r) {
-      typename Self::Distances distances[2];
-      static_cast<Self*>(this)->template finish<Products>(row + r, i, sums[r], distances);
-      f(row + r, panel(i), distances);
+    if (__builtin_expect(any != 0, 0))
+      for (int r = 0; r < rows; ++r)
+        for (int c = 0; c < 2; ++c)
+          if (doubtful[r][c])
+            self.template mend<Products>(row + r, i, c, sums[r][c], distances[r][c]);
+    f(row, rows, panel(i), distances);
+  }
+
+  // Features in steps whose terms are added up apart; of squares, at most two, and the first onto zeros.
+  template <bool Products, int Rows>
+  static SEMIDEEP_INLINE void add_features(const E* x, const E* y, int64_t features,
+                                           Lanes (&sums)[Rows][2]) {
+    constexpr int64_t kStep = Products ? kProductStep : kDirectStep;
+    if (!Products && features <= kStep) return add_step<Products>(x, y, features, sums);
+    for (int64_t done = 0; done < features; done += kStep) {
+      const int64_t step = features - done < kStep ? features - done : kStep;
+      Lanes part[Rows][2];
+      for (int r = 0; r < Rows; ++r)
+        for (int c = 0; c < 2; ++c) part[r][c] = Lanes(E(0));
+      add_step<Products>(x + done * kGroupRows, y + done * kColumns, step, part);
+      for (int r = 0; r < Rows; ++r)
+        for (int c = 0; c < 2; ++c) sums[r][c] = sums[r][c] + part[r][c];
     }
   }
 
-  template <int Rows>
-  SEMIDEEP_INLINE void add_squares(const E* x, const E* y, Lanes (&sums)[Rows][2]) {
-    for (int r = 0; r < Rows; ++r)
-      for (int c = 0; c < 2; ++c) sums[r][c] = Lanes(E(0));
-    for (int64_t k = 0; k < p_.features; ++k) {
+  template <bool Products, int Rows>
+  static SEMIDEEP_INLINE void add_step(const E* x, const E* y, int64_t features,
+                                       Lanes (&sums)[Rows][2]) {
+    const auto add = [](Lanes sum, Lanes value, Lanes column) {
+      return Products ? fma(value, column, sum) : Metric::accumulate(sum, value, column);
+    };
+    for (int64_t k = 0; k < features; ++k) {
       const Lanes left = Lanes::load(y + k * kColumns);
       const Lanes right = Lanes::load(y + k * kColumns + kLanesOf<E>);
       for (int r = 0; r < Rows; ++r) {
         const Lanes value(x[k * kGroupRows + r]);
-        sums[r][0] = Metric::accumulate(sums[r][0], value, left);
-        sums[r][1] = Metric::accumulate(sums[r][1], value, right);
+        sums[r][0] = add(sums[r][0], value, left);
+        sums[r][1] = add(sums[r][1], value, right);
       }
-    }
-  }
-
-  template <int Rows>
-  static SEMIDEEP_INLINE void add_products(const E* x, const E* y, int64_t features,
-                                           Lanes (&sums)[Rows][2]) {
-    while (features > 0) {
-      const int64_t step = features < kStepFeatures ? features : kStepFeatures;
-      Lanes part[Rows][2];
-      for (int r = 0; r < Rows; ++r)
-        for (int c = 0; c < 2; ++c) part[r][c] = Lanes(E(0));
-      for (int64_t k = 0; k < step; ++k) {
-        const Lanes left = Lanes::load(y), right = Lanes::load(y + kLanesOf<E>);
-        for (int r = 0; r < Rows; ++r) {
-          const Lanes value(x[r]);
-          part[r][0] = fma(value, left, part[r][0]);
-          part[r][1] = fma(value, right, part[r][1]);
-        }
-        x += kGroupRows;
-        y += kColumns;
-      }
-      for (int r = 0; r < Rows; ++r)
-        for (int c = 0; c < 2; ++c) sums[r][c] = sums[r][c] + part[r][c];
-      features -= step;
     }
   }
 
