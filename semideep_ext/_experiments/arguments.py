@@ -7,6 +7,7 @@ import numbers
 from pathlib import Path
 from typing import Any
 
+from semideep_ext._training_data import check_whole
 from semideep_ext.datasets import load_dataset
 from semideep_ext.metrics import check_metric
 
@@ -47,8 +48,7 @@ def _is_number(value: Any) -> bool:
 def check_counts(n_seeds: int, n_jobs: int, cv: int) -> None:
     """Refuse numbers of splits, processes and folds that are out of range."""
     for name, value, least in (("n_seeds", n_seeds, 1), ("cv", cv, 2), ("n_jobs", n_jobs, -1)):
-        if not isinstance(value, numbers.Integral) or value < least:
-            raise ValueError(f"{name}={value!r}: give a whole number >= {least}")
+        check_whole(name, value, least)
     if n_jobs == 0:
         raise ValueError("n_jobs=0: give a number of processes, or -1 for one per core")
 
