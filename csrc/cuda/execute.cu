@@ -6,7 +6,8 @@ namespace semideep::cuda {
 void execute(const Problem& problem, cudaStream_t stream, const Allocate& allocate) {
   if (problem.batches == 0) return;
   const Launcher launcher(problem, stream, allocate);
-  if (!run_float(launcher) && !run_count(launcher)) run_wide(launcher);
+  if (run_float_sum(launcher) || run_float_gradient(launcher) || run_count(launcher)) return;
+  run_wide(launcher);
 }
 
 }  // namespace semideep::cuda

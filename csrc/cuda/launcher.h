@@ -125,7 +125,8 @@ class Launcher {
 
 // One family of kernels each. A family that may not suit a problem says so by returning false.
 void run_wide(const Launcher&);
-bool run_float(const Launcher&);
+bool run_float_sum(const Launcher&);
+bool run_float_gradient(const Launcher&);
 bool run_count(const Launcher&);
 
 }  // namespace semideep::cuda
