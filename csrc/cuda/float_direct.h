@@ -17,14 +17,15 @@ constexpr int kFlushTiles = 8;  // sums are taken in float for so many tiles
 template <class Metric, int D>
 __device__ __forceinline__ FloatPair direct_distance(const float (&x)[D], const float* y,
                                                      int64_t features) {
-  // Two chains of additions: half the rounding of one.
-  float even = 0.0f, odd = 0.0f;
+  // Several chains of additions: less rounding than in one.
+  constexpr int kChains = D > 8 ? 4 : 2;
+  float sums[kChains] = {};
 #pragma unroll
-  for (int k = 0; k < D; ++k) {
-    float& sum = k % 2 == 0 ? even : odd;
-    sum = Metric::accumulate(sum, x[k], y[k]);
-  }
-  return float_distance<Metric>({even + odd, -0.0f}, features);  // -0.0: x + -0.0 is x, no addition
+  for (int k = 0; k < D; ++k) sums[k % kChains] = Metric::accumulate(sums[k % kChains], x[k], y[k]);
+#pragma unroll
+  for (int i = 2; i < kChains; ++i) sums[i % 2] += sums[i];
+  const FloatPair sum{sums[0] + sums[1], -0.0f};  // x + -0.0 is x, no addition
+  return float_distance<Metric>(sum, features);
 }
 
 // Features and the values of the sums of one column, in vectors of four.

@@ -106,7 +106,8 @@ def test_who_takes_too_long_is_skipped_after_a_trial_on_few_rows(monkeypatch):
 def test_what_a_call_does_once_is_not_multiplied_by_the_rows(monkeypatch):
     monkeypatch.setattr(library, "_seconds", lambda call, x, y, n=1: 1 + 0.001 * len(x))
     cell = Cell("euclidean", 3000, 18, 3)
-    outcomes = library.compete(cell, {"peer": contestant(right)}, turns=0, longest_call=5)
+    peer = Contestant("torch", lambda *_: {"way": right}, trial_pairs=18)
+    outcomes = library.compete(cell, {"peer": peer}, turns=0, longest_call=5)
     assert outcomes["peer"]["error"] == 0  # it ran: 4 s, where 16 rows alone make it 190 s
 
 
