@@ -242,7 +242,7 @@ class PanelTile {
     f(row, rows, panel(i), distances);
   }
 
-  // Features in steps whose terms are added up apart; of squares, at most two, and the first onto zeros.
+  // In steps, whose terms are added up apart; sums of squares start at 0, so a single step needs no sum of its own.
   template <bool Products, int Rows>
   static SEMIDEEP_INLINE void add_features(const E* x, const E* y, int64_t features,
                                            Lanes (&sums)[Rows][2]) {
