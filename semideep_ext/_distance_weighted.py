@@ -54,11 +54,11 @@ class DistanceWeighted(MetaEstimatorMixin, BaseEstimator):
 
     def _default(self) -> Any:
         """Make the estimator for `estimator=None`."""
-        raise NotImplementedError
+        raise NotImplementedError  # the classifier and the regressor each have their own
 
     def _targets_of(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tell which rows are labelled, shape (N,), and give the targets of these."""
-        raise NotImplementedError
+        raise NotImplementedError  # the classifier and the regressor each have their own
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, X_unlabeled: Any = None) -> Any:
         """Weigh the labelled rows and fit the estimator.

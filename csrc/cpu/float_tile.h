@@ -8,7 +8,7 @@
 
 SEMIDEEP_MATH_BEGIN
 
-// Of differences of at most 8 features, their squares, the sum and the root: of millions of pairs of every kind,
+// Of differences of at most 8 features, their squares, the sum and the root: of millions of simulated pairs,
 // features of falling size the worst, none was off by more than 1.7e-7, which makes 9.5e-7 of exp(-5.5).
 constexpr float kDirectCareBits = 5.5f * kLog2E;
 

@@ -44,7 +44,7 @@ inline Buffer allocate(int64_t bytes) {
     void* pages = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED) throw std::bad_alloc();
 #if defined(MADV_HUGEPAGE)
-    madvise(pages, size, MADV_HUGEPAGE);  // fewer page faults, of which small problems would notice
+    madvise(pages, size, MADV_HUGEPAGE);  // page faults take a good part of a call of few rows
 #endif
     return Buffer(pages, Release{size});
   }
