@@ -53,19 +53,14 @@ def matrix_rates(device: str, size: int = 8192) -> Rates:
 
     products: dict[str, tuple[torch.dtype, Callable[[Tensor, Tensor], Tensor]]] = {
         "tensor_bfloat16": (torch.bfloat16, torch.mm),
-        "tensor_tf32": (torch.float32, torch.mm),
+        "tensor_float16": (torch.float16, torch.mm),
         "tensor_float64": (torch.float64, torch.mm),
         "tensor_int8_cublas": (torch.int8, lambda a, b: torch._int_mm(a, b.T)),
     }
-    before = torch.backends.cuda.matmul.allow_tf32
     rates = {}
-    try:
-        torch.backends.cuda.matmul.allow_tf32 = True
-        for name, (dtype, product) in products.items():
-            a, b = operands(dtype)
-            rates[name] = 2 * size**3 / 1e9 / _fastest(lambda a=a, b=b, f=product: f(a, b), device)
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+    for name, (dtype, product) in products.items():
+        a, b = operands(dtype)
+        rates[name] = 2 * size**3 / 1e9 / _fastest(lambda a=a, b=b, f=product: f(a, b), device)
     return rates
 
 
@@ -108,8 +103,8 @@ def _products(cell: Cell, wide: str) -> dict[str, float]:
         found = {f"fma_{wide}": operations}
         if on_card and wide == "float64":
             found["tensor_float64"] = operations
-        elif on_card:  # three products of halves in TF32 are as accurate as one in float32
-            found["tensor_tf32"] = 3 * operations
+        elif on_card:  # three products of floats split in two are as accurate as one in float32
+            found["tensor_float16"] = 3 * operations
         return found
     if cell.is_binary:
         words = -(-cell.d // 64)

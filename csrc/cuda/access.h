@@ -68,11 +68,14 @@ struct RowReader {
   }
 };
 
+SEMIDEEP_INLINE int64_t value_index(const Side& side, int64_t batch, int64_t l, int64_t row,
+                                    int64_t c) {
+  return batch * side.values_batch_stride + l * side.values_parameter_stride +
+         row * side.values_row_stride + c;
+}
 SEMIDEEP_INLINE double value_at(const Problem& p, const Side& side, int64_t batch, int64_t l,
                                 int64_t row, int64_t c) {
-  return element_at(side.values, p.dtype,
-                    batch * side.values_batch_stride + l * side.values_parameter_stride +
-                        row * side.values_row_stride + c);
+  return element_at(side.values, p.dtype, value_index(side, batch, l, row, c));
 }
 SEMIDEEP_INLINE double shift_at(const Problem& p, const Side& side, int64_t batch, int64_t l,
                                 int64_t row) {

@@ -39,8 +39,7 @@ __device__ __forceinline__ void copy_pieces(uint32_t (&to)[Rows][Pitch], const u
 #pragma unroll 4
   for (int row = threadIdx.x >> shift; row < Rows; row += kCountThreads >> shift) {
     const uint32_t* piece = from + int64_t{row < last ? row : last} * stride;
-    cuda::copy_async<Words * 4>(&to[row][word], word < count ? piece + word : piece,
-                                word < count ? Words * 4 : 0);
+    cuda::copy_async<Words * 4>(&to[row][word], piece + word, word < count);
   }
 }
 template <int Rows, int Pitch>

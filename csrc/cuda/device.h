@@ -6,7 +6,8 @@
 //   launch              kernel<<<...>>>(...)
 //   shared_memory       the block's dynamic shared memory; there is no other kind
 //   copy_async, ...     up to 16 bytes from global to shared memory, in the background
-//   multiply_tf32       the matrix instruction: a warp's 16 x 8 block += 16 x 8 times 8 x 8
+//   load_matrices       8 x 8 blocks of halves from shared memory, as matrix instructions take them
+//   multiply_halves     the matrix instruction: a warp's 16 x 8 block += 16 x 16 times 16 x 8
 //   multiply_bytes      the same of bytes, in integers: 16 x 8 += 16 x 32 times 32 x 8
 //   float16_value, ...  the float that 16 bits stand for
 #pragma once
@@ -51,31 +52,31 @@ __host__ __device__ __forceinline__ float float16_value(uint16_t bits) {
 __host__ __device__ __forceinline__ float bfloat16_value(uint16_t bits) {
   return __bfloat162float(__nv_bfloat16(__nv_bfloat16_raw{bits}));
 }
+// Two floats rounded to float16, the first in the low half.
+__device__ __forceinline__ uint32_t float16_bits(float low, float high) {
+  const __half2_raw both = __floats2half2_rn(low, high);
+  return static_cast<uint32_t>(both.y) << 16 | both.x;
+}
 
-// Copies Size (2, 4, 8 or 16) bytes, of which the first `bytes` (even) are read and the rest are 0; both addresses
-// are multiples of Size. The instruction takes no fewer than 4.
+// Copies Size (2, 4, 8 or 16) bytes, or writes zeros where it is not to read; both addresses are multiples of Size.
+// The instruction takes no fewer than 4 bytes.
 template <int Size>
-__device__ __forceinline__ void copy_async(void* shared, const void* global, int bytes) {
+__device__ __forceinline__ void copy_async(void* shared, const void* global, bool reads) {
   if constexpr (Size == 2) {
-    *static_cast<uint16_t*>(shared) = bytes > 0 ? *static_cast<const uint16_t*>(global) : 0;
+    *static_cast<uint16_t*>(shared) = reads ? *static_cast<const uint16_t*>(global) : 0;
   } else {
 #if __CUDA_ARCH__ >= 800
     const unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(global), "n"(Size),
-                 "r"(bytes)
-                 : "memory");
+    asm volatile(
+        "{ .reg .pred skips; setp.eq.s32 skips, %3, 0;"
+        " cp.async.ca.shared.global [%0], [%1], %2, skips; }" ::"r"(to),
+        "l"(global), "n"(Size), "r"(static_cast<int>(reads))
+        : "memory");
 #else
     struct alignas(Size) Piece {
       uint32_t words[Size / 4];
     };
-    if (bytes == Size) {
-      *static_cast<Piece*>(shared) = *static_cast<const Piece*>(global);
-    } else {
-#pragma unroll 1
-      for (int i = 0; i < Size / 2; ++i)
-        static_cast<uint16_t*>(shared)[i] =
-            2 * i < bytes ? static_cast<const uint16_t*>(global)[i] : 0;
-    }
+    *static_cast<Piece*>(shared) = reads ? *static_cast<const Piece*>(global) : Piece{};
 #endif
   }
 }
@@ -92,35 +93,34 @@ __device__ __forceinline__ void copies_wait() {
 #endif
 }
 
-// c += a b for a warp, as mma.sync.m16n8k8 lays operands out: with g = lane / 4, t = lane % 4,
-//   a = A[g][t], A[g + 8][t], A[g][t + 4], A[g + 8][t + 4]     b = B[t][g], B[t + 4][g]
+// Four 8 x 8 blocks of halves: lane 8 i + r names the 16 bytes of row r of block i. With g = lane / 4, t = lane % 4, the
+// lane gets of each block what stands in row g at 2t, and above it at 2t + 1.
+__device__ __forceinline__ void load_matrices(uint32_t (&to)[4], const void* shared_row) {
+  const unsigned from = static_cast<unsigned>(__cvta_generic_to_shared(shared_row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(from)
+               : "memory");
+}
+
+// c += a b for a warp and float16, summed in float. With g = lane / 4, t = lane % 4, and two neighbours of k in each
+// word from its low half on, so that blocks of load_matrices are operands,
+//   a = A[g][2t], A[g + 8][2t], A[g][2t + 8], A[g + 8][2t + 8]     b = B[2t][g], B[2t + 8][g]
 //   c = C[g][2t], C[g][2t + 1], C[g + 8][2t], C[g + 8][2t + 1]
-// The low 13 bits of a and b are ignored. Before compute capability 8.0, in float by shuffles.
-__device__ __forceinline__ void multiply_tf32(float (&c)[4], const uint32_t (&a)[4],
-                                              const uint32_t (&b)[2]) {
+__device__ __forceinline__ void multiply_halves(float (&c)[4], const uint32_t (&a)[4],
+                                                const uint32_t (&b)[2]) {
 #if __CUDA_ARCH__ >= 800
-  asm volatile(
-      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, "
       "%9}, {%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
-  const int lane = threadIdx.x % 32, first = lane & ~3, column = lane % 4 * 8;
-  const auto from = [](uint32_t word, int source) {
-    return __uint_as_float(__shfl_sync(0xffffffffu, word, source) & 0xffffe000u);
-  };
-  // Not unrolled: a kernel has many of these, and compiling it would take minutes.
 #pragma unroll
   for (int half = 0; half < 2; ++half)
-#pragma unroll 1
-    for (int k = 0; k < 4; ++k) {
-      const float upper = from(a[half * 2], first + k), lower = from(a[half * 2 + 1], first + k);
-      const float even = from(b[half], column + k), odd = from(b[half], column + 4 + k);
-      c[0] = fmaf(upper, even, c[0]);
-      c[1] = fmaf(upper, odd, c[1]);
-      c[2] = fmaf(lower, even, c[2]);
-      c[3] = fmaf(lower, odd, c[3]);
-    }
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, "
+        "%1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[half * 2]), "r"(a[half * 2 + 1]), "r"(b[half]));
 #endif
 }
 

@@ -42,14 +42,17 @@ constexpr double kLeastLambda = 1e-12, kLargestLambda = 1e6, kLargestRatio = 1e3
 
 template <class Metric>
 struct FloatCare {
-  float largest_bits, least_bits;  // of lambda times log2(e)
-  float from, to;                  // the distances between which direct differences are taken again
-  float beyond;                    // where only a large error matters
-  bool in_range;
+  float from, to;  // the distances between which direct differences are taken again
+  float beyond;    // where only a large error matters
+  // Weights of an error of the squares, which may not exceed these: a + b d up to `beyond`, then c.
+  struct Weights {
+    float a, b, c;
+  } sum, gradient;
+  float most;  // of d, in the gradient's
 
   __device__ FloatCare(const Problem& p, int64_t batch) {
     double least = kLargestLambda, largest = kLeastLambda;
-    in_range = true;
+    bool in_range = true;
     for (int64_t l = 0; l < p.parameters; ++l) {
       const double lambda = p.parameter[batch * p.parameters + l];
       in_range = in_range && lambda >= kLeastLambda && lambda <= kLargestLambda;
@@ -57,11 +60,17 @@ struct FloatCare {
       largest = lambda > largest ? lambda : largest;
     }
     in_range = in_range && largest <= kLargestRatio * least;
-    largest_bits = static_cast<float>(largest) * kLog2E;
-    least_bits = static_cast<float>(least) * kLog2E;
-    beyond = kCareBits / least_bits;
+    const float lambda_bits = static_cast<float>(largest) * kLog2E;
+    constexpr float power = static_cast<float>(Metric::power);
+    beyond = kCareBits / (static_cast<float>(least) * kLog2E);
     to = beyond;
-    from = direct_care_bits(p.features) * 0.5f / static_cast<float>(Metric::power) / largest_bits;
+    from = direct_care_bits(p.features) * 0.5f / power / lambda_bits;
+    const float of_sum = power / (kTolerance * kLog2E);
+    sum = {kLeastCareBits * of_sum, lambda_bits * of_sum, kLog2E};
+    const float of_gradient = power / (kGradientTolerance * kLog2E);
+    gradient = {kLog2E * of_gradient, lambda_bits * of_gradient,
+                (kLog2E + kMostBits) * power / (kFarTolerance * kLog2E)};
+    most = kMostBits / lambda_bits;
     if (Metric::Row::has_info) {
       const float lambda = static_cast<float>(largest);
       from = ::fminf(from, kUnitRowCare / (lambda * lambda));
@@ -70,6 +79,7 @@ struct FloatCare {
     if (!in_range) {
       from = -1.0f;
       to = INFINITY;
+      sum = gradient = {NAN, NAN, NAN};
     }
   }
 
@@ -78,21 +88,16 @@ struct FloatCare {
     const bool finite = Metric::power < 1.0 || d < INFINITY;
     return !(d <= from) && !(d >= to && finite);
   }
-  __device__ bool doubts_products(float d, float sum, float error) const {
-    const float bits = ::fmaxf(kLeastCareBits, largest_bits * d);
-    const bool relevant = !(d >= beyond) || !(error * kLog2E <= sum);
-    return (!(error * bits * static_cast<float>(Metric::power) <= kTolerance * kLog2E * sum) &&
-            relevant) ||
-           !in_range;
+  __device__ bool doubts_products(float d, float squares, float error) const {
+    const float weight = d < beyond ? ::fmaf(sum.b, d, sum.a) : sum.c;
+    return !(error * weight <= squares);
   }
   // The weight of a difference takes lambda and 1 / d, or d, besides exp(-lambda d): one more error of d.
-  __device__ bool doubts_gradient(float d, float sum, float error) const {
-    const float bits = kLog2E + ::fminf(largest_bits * d, kMostBits);
-    const float tolerance = d >= beyond ? kFarTolerance : kGradientTolerance;
-    const bool rounded =
-        Metric::Row::has_info && !(sum >= kLeastPreparedSquares && sum <= kMostPreparedSquares);
-    return !(error * bits * static_cast<float>(Metric::power) <= tolerance * kLog2E * sum) ||
-           rounded || !in_range;
+  __device__ bool doubts_gradient(float d, float squares, float error) const {
+    const float weight = d < beyond ? ::fmaf(gradient.b, ::fminf(d, most), gradient.a) : gradient.c;
+    const bool rounded = Metric::Row::has_info &&
+                         !(squares >= kLeastPreparedSquares && squares <= kMostPreparedSquares);
+    return !(error * weight <= squares) || rounded;
   }
 };
 

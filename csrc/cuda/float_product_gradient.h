@@ -17,9 +17,10 @@ struct alignas(16) FourFloats {
   float at[4];
 };
 
+constexpr int kGradientStages = 2;  // more would not fit the 64 KiB of compute capability 7.5
+
 struct ProductGradientShared {
-  // Two stages: what a block takes then fits the 64 KiB of compute capability 7.5.
-  ProductStage stages[2];
+  ProductShared<kGradientStages> tile;
   struct alignas(16) Row {
     float weights[kProductColumns];
     uint32_t doubtful[kProductColumns / 32];  // one bit for each column
@@ -38,7 +39,7 @@ class ProductGradient {
         group_(static_cast<int>(group)),
         care_(problem, place.batch),
         shared_(*cuda::shared_memory<ProductGradientShared>()),
-        tile_(problem, facts, place) {
+        tile_(problem, facts, place, shared_.tile) {
 #pragma unroll
     for (int s = 0; s < Sums; ++s) {
       parameters_[s] = bits_parameter(p_, place.batch, lambda_of(s));
@@ -53,19 +54,21 @@ class ProductGradient {
         partial_of_place()[i] = 0.0;
     }
     int tiles = 0;
-    const StepRange mine{begin_feature() / kStepFeatures,
-                         (end_feature() - begin_feature() + kStepFeatures - 1) / kStepFeatures};
-    tile_.run(shared_.stages, mine, [&](ProductStage& stage, int64_t begin, int64_t step) {
-      if (step >= tile_.steps()) {
-        add_differences(stage, begin, begin_feature() + (step - tile_.steps()) * kStepFeatures);
+    const int64_t first = begin_feature() / kStepFeatures;
+    const int64_t last = (end_feature() + kStepFeatures - 1) / kStepFeatures;
+    const StepRange mine{static_cast<int>(first), static_cast<int>(last - first)};
+    const auto nothing = [](const StepPlace&, int) {};
+    tile_.run(mine, nothing, [&](const ProductStage& stage, const StepPlace& at) {
+      if (at.step >= tile_.steps()) {
+        add_differences(stage, begin_feature() + int64_t{at.step - tile_.steps()} * kStepFeatures);
         return;
       }
-      tile_.multiply(stage, begin);
-      if (step + 1 < tile_.steps()) return;
-      find_weights(begin);
+      tile_.multiply(stage);
+      if (at.step + 1 < tile_.steps()) return;
+      find_weights(at);
       tile_.clear();
       __syncthreads();
-      mend(begin);
+      mend(at.begin);
       if (++tiles % kProductFlushTiles == 0) by_parameter_.flush(Tile::t());
     });
     if (group_ > 0) return;
@@ -76,7 +79,7 @@ class ProductGradient {
   }
 
  private:
-  using Tile = ProductTile<Metric>;
+  using Tile = ProductTile<Metric, kGradientStages>;
   static constexpr int kWarpRows = kUnitRows / (kProductThreads / kWarp);
 
   __device__ double* partial_of_place() const {
@@ -98,7 +101,7 @@ class ProductGradient {
     return value_at(p_, side, place_.batch, lambda_of(s), at, s % p_.columns);
   }
 
-  __device__ void find_weights(int64_t begin) {
+  __device__ void find_weights(const StepPlace& tile) {
     float left[8][Sums];
 #pragma unroll
     for (int r = 0; r < 8; ++r)
@@ -107,12 +110,15 @@ class ProductGradient {
         left[r][s] =
             s < sums() ? static_cast<float>(value(p_.left, s, tile_.row_at(Tile::row(r)))) : 0.0f;
     uint32_t doubtful[8] = {};  // of each row, a bit for each of the warp's columns
-    tile_.for_distances(begin, [&](int c, int64_t at, auto&& pairs) {
-      const bool exists = at < place_.column_end;
+    tile_.for_distances(tile, [&](int c, auto&& pairs) {
+      const int column = tile.begin + Tile::column(c);
+      const bool exists = tile_.has_column(column);
       float right[Sums];
 #pragma unroll
       for (int s = 0; s < Sums; ++s)
-        right[s] = exists && s < sums() ? static_cast<float>(value(p_.right, s, at)) : 0.0f;
+        right[s] = exists && s < sums()
+                       ? static_cast<float>(value(p_.right, s, tile_.column_at(column)))
+                       : 0.0f;
       pairs([&](int r, FloatPair d, float sum, float error) {
         const bool doubt = care_.doubts_gradient(d.hi, sum, error), counts = exists && !doubt;
         if (exists && doubt) doubtful[r] |= 1u << (c / 2 * 8 + c % 2);
@@ -142,7 +148,7 @@ class ProductGradient {
   }
 
   // Takes what was left out; a warp has 16 of the rows, in this and in add_differences().
-  __device__ void mend(int64_t begin) {
+  __device__ void mend(int begin) {
     constexpr int kWords = kProductColumns / 32;
 #pragma unroll 1
     for (int first = 0; first < kWarpRows * kWords; first += kWarp) {
@@ -156,7 +162,8 @@ class ProductGradient {
         uint32_t bits = __shfl_sync(0xffffffffu, word, source);
         if (row >= place_.rows) continue;
         for (; bits != 0; bits &= bits - 1)
-          add_in_double(row, begin + i % kWords * 32 + __ffs(static_cast<int>(bits)) - 1);
+          add_in_double(
+              row, tile_.column_at(begin + i % kWords * 32 + __ffs(static_cast<int>(bits)) - 1));
       }
     }
   }
@@ -185,40 +192,16 @@ class ProductGradient {
                        partial[k]);
   }
 
-  // Makes differences of the stage's rows right: those of prepared rows are taken after their translation, those of
-  // raw rows of what was given. Rows that floats cannot stand for, whose pairs all weigh 0, become 0, lest the
-  // weights meet an infinity.
-  __device__ void prepare(ProductStage& stage, int64_t begin) {
-#pragma unroll
-    for (int i = threadIdx.x; i < kUnitRows + kProductColumns; i += kProductThreads) {
-      const bool is_left = i < kUnitRows;
-      float (&row)[kPitch] = is_left ? stage.x[i] : stage.y[i - kUnitRows];
-      const RowFacts facts =
-          is_left ? tile_.left_facts(i) : tile_.right_facts(begin + i - kUnitRows);
-      const bool suits = facts.norm == facts.norm;
-      if (!Metric::Row::has_info && suits && p_.left.half == Half::none) continue;
-      // Backwards: of rows in half precision, what stands where a float goes has been read by then.
-#pragma unroll
-      for (int k = kStepFeatures - 1; k >= 0; --k) {
-        const float raw = tile_.raw(row, k);
-        const float value =
-            Metric::Row::has_info ? Tile::prepared(raw, stage.center[k], facts) : raw;
-        row[k] = suits ? value : 0.0f;
-      }
-    }
-  }
-
   // A warp has 16 rows, a lane 4 rows and 4 features, and of each 8 columns the first or the last 4.
-  __device__ void add_differences(ProductStage& stage, int64_t begin, int64_t first) {
-    prepare(stage, begin);
-    __syncthreads();
-    const int half = Tile::lane() / 16, features = Tile::lane() % 4 * 4;
+  __device__ void add_differences(const ProductStage& stage, int64_t first) {
+    const int half = Tile::lane() / 16, quarter = Tile::lane() % 4, features = quarter * 4;
+    const Piece* const rows = stage.pieces[quarter % 2][quarter / 2];
     const auto row_of = [&](int r) {  // so that four rows' weights stand in different banks
       return Tile::warp() * kWarpRows + r / 2 * 8 + Tile::lane() % 16 / 4 * 2 + r % 2;
     };
     FourFloats x[4], sums[4] = {};
 #pragma unroll
-    for (int r = 0; r < 4; ++r) x[r] = four(&stage.x[row_of(r)][features]);
+    for (int r = 0; r < 4; ++r) x[r] = four(&rows[row_of(r)]);
 #pragma unroll 2
     for (int column = half * 4; column < kProductColumns; column += 8) {
       FourFloats weights[4];
@@ -226,7 +209,7 @@ class ProductGradient {
       for (int r = 0; r < 4; ++r) weights[r] = four(&shared_.rows[row_of(r)].weights[column]);
 #pragma unroll
       for (int c = 0; c < 4; ++c) {
-        const FourFloats y = four(&stage.y[column + c][features]);
+        const FourFloats y = four(&rows[kUnitRows + column + c]);
 #pragma unroll
         for (int r = 0; r < 4; ++r)
 #pragma unroll
@@ -247,8 +230,8 @@ class ProductGradient {
           partial_of_place()[row_of(r) * pass_.width + feature] += static_cast<double>(sum);
       }
   }
-  static __device__ FourFloats four(const float* from) {
-    return *reinterpret_cast<const FourFloats*>(from);
+  static __device__ FourFloats four(const void* from) {
+    return *static_cast<const FourFloats*>(from);
   }
 
   const Problem& p_;

@@ -5,8 +5,12 @@
 
 SEMIDEEP_MATH_BEGIN
 
+constexpr int kSumStages = 3;
+
+template <int Sums>
 struct ProductSumShared {
-  ProductStage stages[3];
+  ProductShared<kSumStages> tile;
+  float values[kSumStages][Sums][kProductColumns];  // of successive tiles
 };
 
 template <class Metric, int Sums>
@@ -19,18 +23,20 @@ class ProductSum {
         place_(place),
         first_(first),
         care_(problem, place.batch),
-        tile_(problem, facts, place) {}
+        shared_(*cuda::shared_memory<ProductSumShared<Sums>>()),
+        tile_(problem, facts, place, shared_.tile) {}
 
   __device__ void run() {
     int tiles = 0;
-    tile_.run(cuda::shared_memory<ProductSumShared>()->stages, {0, 0},
-              [&](const ProductStage& stage, int64_t begin, int64_t step) {
-                tile_.multiply(stage, begin);
-                if (step + 1 < tile_.steps()) return;
-                finish(begin);
-                tile_.clear();
-                if (++tiles % kProductFlushTiles == 0) sums_.flush(Tile::t());
-              });
+    tile_.run(
+        {0, 0}, [&](const StepPlace& at, int column) { copy_values(at, column); },
+        [&](const ProductStage& stage, const StepPlace& at) {
+          tile_.multiply(stage);
+          if (at.step + 1 < tile_.steps()) return;
+          finish(at);
+          tile_.clear();
+          if (++tiles % kProductFlushTiles == 0) sums_.flush(Tile::t());
+        });
     sums_.flush(Tile::t());
     double* partial = static_cast<double*>(pass_.partial) + place_.partial * pass_.width;
     sums_.for_totals(place_.rows, [&](int row, int s, double total) {
@@ -39,22 +45,38 @@ class ProductSum {
   }
 
  private:
-  using Tile = ProductTile<Metric>;
+  using Tile = ProductTile<Metric, kSumStages>;
 
   __device__ int64_t lambda_of(int s) const {
     return (first_ + s < pass_.width ? first_ + s : pass_.width - 1) / p_.columns;
   }
 
-  __device__ void finish(int64_t begin) {
+  // Columns past the end, and sums, have the value 0.
+  __device__ bool has_value(int column, int s) const {
+    return tile_.has_column(column) && first_ + s < pass_.width;
+  }
+  __device__ const float* value_of(int column, int s) const {
+    return static_cast<const float*>(p_.right.values) +
+           value_index(p_.right, place_.batch, lambda_of(s), tile_.column_at(column),
+                       (first_ + s) % p_.columns);
+  }
+  __device__ void copy_values(const StepPlace& at, int column) {
+#pragma unroll
+    for (int s = 0; s < Sums; ++s)
+      cuda::copy_async<4>(&shared_.values[at.slot][s][threadIdx.x], value_of(column, s),
+                          has_value(column, s));
+  }
+
+  __device__ void finish(const StepPlace& tile) {
     // Read again for each tile: while products are taken, registers are scarce.
     FloatPair parameters[Sums];
 #pragma unroll
     for (int s = 0; s < Sums; ++s) parameters[s] = bits_parameter(p_, place_.batch, lambda_of(s));
     uint32_t doubtful[2] = {0, 0};  // one bit for each of the thread's 64 pairs
-    tile_.for_distances(begin, [&](int c, int64_t at, auto&& pairs) {
+    tile_.for_distances(tile, [&](int c, auto&& pairs) {
       float values[Sums];
 #pragma unroll
-      for (int s = 0; s < Sums; ++s) values[s] = value(at, s);
+      for (int s = 0; s < Sums; ++s) values[s] = shared_.values[tile.slot][s][Tile::column(c)];
       pairs([&](int r, FloatPair d, float sum, float error) {
         const bool doubt = care_.doubts_products(d.hi, sum, error);
         const int pair = c * 8 + r;
@@ -66,28 +88,30 @@ class ProductSum {
         }
       });
     });
-    if (__any_sync(0xffffffffu, (doubtful[0] | doubtful[1]) != 0)) mend(begin, doubtful);
+    if (__any_sync(0xffffffffu, (doubtful[0] | doubtful[1]) != 0)) mend(tile.begin, doubtful);
   }
 
   // Takes what was left out, a warp for each pair.
-  __device__ void mend(int64_t begin, const uint32_t (&doubtful)[2]) {
+  __device__ void mend(int begin, const uint32_t (&doubtful)[2]) {
 #pragma unroll 1
     for (int pair = 0; pair < 64; ++pair) {
       const uint32_t word = pair < 32 ? doubtful[0] : doubtful[1];
       unsigned lanes = __ballot_sync(0xffffffffu, (word >> pair % 32 & 1u) != 0);
       for (; lanes != 0; lanes &= lanes - 1) {
         const int owner = __ffs(static_cast<int>(lanes)) - 1, r = pair % 8;
-        const int64_t at =
+        const int column =
             begin + Tile::warp() * 32 + pair / 16 * 8 + 2 * (owner % 4) + pair / 8 % 2;
-        if (at >= place_.column_end) continue;
+        if (!tile_.has_column(column)) continue;
         const double d = exact_distance<Metric, kWarp>(
-            p_, pass_, place_.batch, tile_.row_at(r / 2 * 16 + r % 2 * 8 + owner / 4), at);
+            p_, pass_, place_.batch, tile_.row_at(r / 2 * 16 + r % 2 * 8 + owner / 4),
+            tile_.column_at(column));
         if (Tile::lane() != owner) continue;
 #pragma unroll
         for (int s = 0; s < Sums; ++s) {
+          if (!has_value(column, s)) continue;
           const double lambda = p_.parameter[place_.batch * p_.parameters + lambda_of(s)];
           const float part = static_cast<float>(Exponential::value(d, lambda, 0.0) *
-                                                static_cast<double>(value(at, s)));
+                                                static_cast<double>(*value_of(column, s)));
 #pragma unroll
           for (int to = 0; to < 8; ++to)  // registers have no addresses
             if (to == r) sums_.sums[to][s] += part;
@@ -96,18 +120,12 @@ class ProductSum {
     }
   }
 
-  // Columns past the end, and sums, have the value 0.
-  __device__ float value(int64_t at, int s) const {
-    if (at >= place_.column_end || first_ + s >= pass_.width) return 0.0f;
-    return static_cast<float>(
-        value_at(p_, p_.right, place_.batch, lambda_of(s), at, (first_ + s) % p_.columns));
-  }
-
   const Problem& p_;
   const Pass& pass_;
   const Place& place_;
   const int64_t first_;  // of the sums that this block takes
   const FloatCare<Metric> care_;
+  ProductSumShared<Sums>& shared_;
   Tile tile_;
   ProductSums<Sums> sums_;
 };

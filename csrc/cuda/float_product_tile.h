@@ -2,16 +2,18 @@
 //
 // With both sets translated by one vector near the middle of y, which changes no difference,
 //     sum_k (x_k - y_k)^2 = |x|^2 + |y|^2 - 2 <x, y>,
-// where the norms are sums in double. Each factor of <x, y> is split in two, a = high + low, with 11 bits each, and
-// high high + high low + low high taken as three products of the matrix instruction (H. Ootomo and R. Yokota, Int.
-// J. High Perform. Comput. Appl. 36 (2022) 475): what is lost is about 2^-22 of each term. The instruction
-// truncates its sums, so they are kept short, and added up outside of it.
+// where the norms are sums in double. Each factor of <x, y> is split into two float16, a = high + low, with 11 bits
+// each, and high high + high low + low high taken as three products of the matrix instruction (H. Ootomo and
+// R. Yokota, Int. J. High Perform. Comput. Appl. 36 (2022) 475): what is lost is about 2^-22 of each term. TF32 has
+// no more bits and half the rate; its wider range is not missed where each row is scaled by a power of two. The
+// instruction truncates its sums, so they are kept short, and added up outside of it.
 //
 // Rows in half precision go the same way: as they are, one product of theirs would be exact, but translated, as they
 // must be to have no large norms cancel, a value has up to 24 bits again.
 //
 // A block of 4 warps takes 64 rows by 128 columns; each warp 64 by 32, as 4 x 4 blocks of the instruction. Features
-// pass through shared memory 16 at a time, copied while earlier ones are multiplied.
+// pass through shared memory 16 at a time: copied while earlier ones are multiplied, then split where they are by the
+// thread that had them copied, which needs no barrier.
 #pragma once
 
 #include "cuda/float_product_facts.h"
@@ -20,45 +22,56 @@ SEMIDEEP_MATH_BEGIN
 
 constexpr int kProductThreads = 128;
 constexpr int kProductColumns = 128;
-constexpr int kPitch =
-    kStepFeatures + 4;  // the 8 x 4 floats that a warp reads then stand in 32 banks
 constexpr int kProductFlushTiles = 8;
+static_assert(kProductThreads == kProductColumns);  // a thread copies what one column brings
 
-// The 11 leading bits of a value, and those of the rest.
-struct SplitFloat {
-  uint32_t high, low;
-  SplitFloat() = default;
-  // Not as initialisers: nvcc leaves those to the host's compiler, which knows no __float_as_uint.
-  __device__ __forceinline__ explicit SplitFloat(float value) {
-    high = (__float_as_uint(value) + 0x1000u) & 0xffffe000u;
-    low = __float_as_uint(value - __uint_as_float(high));
-  }
+// One step's features of one row are two octets. Each is four floats and four more, or eight halves as they were
+// given, in the first piece; split, eight high and eight low halves. One row after the other, as load_matrices likes
+// it; the row too many sets neighbouring quarters of a row apart by one piece, in other banks.
+struct alignas(16) Piece {
+  uint32_t words[4];
+};
+struct ProductStage {
+  Piece pieces[2][kStepFeatures / 8][kUnitRows + kProductColumns + 1];  // [which][octet][x's, y's]
 };
 
-// Features as they stand in global memory: of rows in half precision, a row takes half of its place.
-struct ProductStage {
-  float x[kUnitRows][kPitch];
-  float y[kProductColumns][kPitch];
-  float center[kStepFeatures];
+template <int Stages>
+struct ProductShared {
+  ProductStage stages[Stages];
+  RowFacts columns[Stages][kProductColumns];  // of successive tiles
+  RowFacts rows[kUnitRows];
 };
 
 // Steps of features, from `first` on.
 struct StepRange {
-  int64_t first, count;
+  int first, count;
+};
+
+// A step of a tile.
+struct StepPlace {
+  int begin;  // of the tile's columns, counted from the span's
+  int step;   // counted through both rounds
+  int slot;   // of ProductShared::columns
 };
 
 // Lane l of a warp has, of each 16 x 8 block of the instruction, the rows g and g + 8 and the columns 2 t and
 // 2 t + 1, where g = l / 4 and t = l % 4: in all 8 rows and 8 columns.
-template <class Metric>
+template <class Metric, int Stages>
 class ProductTile {
  public:
-  __device__ ProductTile(const Problem& problem, const FloatFacts& facts, const Place& place)
+  using Shared = ProductShared<Stages>;
+
+  __device__ ProductTile(const Problem& problem, const FloatFacts& facts, const Place& place,
+                         Shared& shared)
       : p_(problem),
         facts_(facts),
         place_(place),
+        shared_(shared),
         center_(facts.center + place.batch * facts.center_stride),
-        steps_(facts.features_padded / kStepFeatures),
-        split_error_(kSplitError * center_[facts.features_padded]) {
+        columns_(static_cast<int>(place.column_end - place.column_begin)),
+        steps_(static_cast<int>(facts.features_padded / kStepFeatures)),
+        split_error_(kSplitError * center_[facts.features_padded]),
+        odd_(odd_bytes()) {
     clear();
   }
 
@@ -70,53 +83,211 @@ class ProductTile {
   static __device__ int row(int r) { return r / 2 * 16 + r % 2 * 8 + g(); }
   static __device__ int column(int c) { return warp() * 32 + c / 2 * 8 + 2 * t() + c % 2; }
 
-  __device__ int64_t steps() const { return steps_; }
+  __device__ int steps() const { return steps_; }
   // Rows and columns past the end repeat the last one.
   __device__ int64_t row_at(int64_t row) const {
     return place_.row_begin + (row < place_.rows ? row : place_.rows - 1);
   }
-  __device__ int64_t column_at(int64_t at) const {
-    return at < place_.column_end ? at : place_.column_end - 1;
-  }
-  __device__ const RowFacts& left_facts(int64_t row) const {
-    return facts_.left[place_.batch * p_.left.count + row_at(row)];
-  }
-  __device__ const RowFacts& right_facts(int64_t at) const {
-    return facts_.right[place_.batch * p_.right.count + column_at(at)];
+  __device__ bool has_column(int column) const { return column < columns_; }
+  __device__ int64_t column_at(int column) const {
+    return place_.column_begin + (has_column(column) ? column : columns_ - 1);
   }
 
-  // Takes each tile's features through the stages, then once more those of `again`, and calls
-  // use(stage, begin, step), where `begin` is of the tile's columns, and `step` is counted through both rounds.
-  template <int Stages, class Use>
-  __device__ void run(ProductStage (&stages)[Stages], const StepRange& again, Use&& use) {
-    const int64_t columns = place_.column_end - place_.column_begin;
-    const int64_t steps = steps_ + again.count;
-    const int64_t all = (columns + kProductColumns - 1) / kProductColumns * steps;
-    Cursor next{place_.column_begin, 0}, now = next;
-    const auto copy_next = [&](ProductStage& to, bool exists) {
-      const int64_t step = next.step < steps_ ? next.step : next.step - steps_ + again.first;
-      if (exists) copy(next.begin, step * kStepFeatures, to);
-      cuda::copies_commit();  // an empty group, if nothing is left
-      next.advance(steps);
+  // Takes each tile's features through the stages, split, then those of `again` once more, as differences take them,
+  // and calls use(stage, at) with each. copy_column(at, column) is called in good time before a tile's first use, on
+  // one thread for each column, to begin copies of its own.
+  template <class CopyColumn, class Use>
+  __device__ void run(const StepRange& again, CopyColumn&& copy_column, Use&& use) {
+    again_ = again;
+    StepPlace next{0, 0, 0}, now = next;
+    const auto begin_tile = [&](const StepPlace& at) {
+      const int column = at.begin + static_cast<int>(threadIdx.x);
+      cuda::copy_async<16>(&shared_.columns[at.slot][threadIdx.x],
+                           facts_.right + place_.batch * p_.right.count + column_at(column), true);
+      copy_column(at, column);
     };
-    for (int i = 0; i < Stages - 1; ++i) copy_next(stages[i], i < all);
-    int stage = 0;
-    for (int64_t i = 0; i < all; ++i) {
+    // What a tile's columns bring comes with the step before its first, so that a barrier lies between.
+    const auto copy_next = [&](int stage) {
+      if (exists(next)) {
+        copy(next, shared_.stages[stage]);
+        next = after(next);
+        if (next.step == 0 && exists(next)) begin_tile(next);
+      }
+      cuda::copies_commit();  // an empty group, if nothing is left
+    };
+    if (threadIdx.x < kUnitRows)
+      cuda::copy_async<16>(&shared_.rows[threadIdx.x],
+                           facts_.left + place_.batch * p_.left.count + row_at(threadIdx.x), true);
+    begin_tile(now);
+#pragma unroll
+    for (int i = 0; i < Stages - 1; ++i) copy_next(i);
+    cuda::copies_wait<Stages - 2>();
+    __syncthreads();
+    int stage = 0, free = Stages - 1;
+    convert(shared_.stages[stage], now);
+    while (exists(now)) {
+      __syncthreads();  // this stage is converted, and the last one read
+      copy_next(free);
+      use(shared_.stages[stage], now);
+      free = stage;
+      stage = following(stage);
+      now = after(now);
       cuda::copies_wait<Stages - 2>();
-      __syncthreads();  // this stage is filled, and the last one read
-      copy_next(stages[(stage + Stages - 1) % Stages], i + Stages - 1 < all);
-      use(stages[stage], now.begin, now.step);
-      stage = (stage + 1) % Stages;
-      now.advance(steps);
+      if (exists(now)) convert(shared_.stages[stage], now);
     }
     cuda::copies_wait<0>();
   }
 
-  // The raw feature k of a row of a stage.
-  __device__ __forceinline__ float raw(const float (&row)[kPitch], int k) const {
-    const Half half = p_.left.half;
-    return half == Half::none ? row[k]
-                              : half_value(reinterpret_cast<const uint16_t*>(row)[k], half);
+  __device__ void multiply(const ProductStage& stage) {
+    constexpr int kHigh = 0, kLow = 1;
+    const int block = lane() / 8, row = lane() % 8;
+    uint32_t y[4][4];  // [block of columns][two octets high, two low]
+#pragma unroll
+    for (int n = 0; n < 4; ++n)
+      cuda::load_matrices(
+          y[n], &stage.pieces[block / 2][block % 2][kUnitRows + warp() * 32 + n * 8 + row]);
+#pragma unroll
+    for (int m = 0; m < 4; ++m) {
+      uint32_t x[2][4];  // [high, low][rows g and g + 8 of the first octet, then of the second]
+#pragma unroll
+      for (int part = 0; part < 2; ++part)
+        cuda::load_matrices(x[part], &stage.pieces[part][block / 2][m * 16 + block % 2 * 8 + row]);
+      float sums[4][4] = {};
+      // The small terms first: less is truncated.
+#pragma unroll
+      for (int n = 0; n < 4; ++n)
+        cuda::multiply_halves(sums[n], x[kLow], {y[n][2 * kHigh], y[n][2 * kHigh + 1]});
+#pragma unroll
+      for (int n = 0; n < 4; ++n)
+        cuda::multiply_halves(sums[n], x[kHigh], {y[n][2 * kLow], y[n][2 * kLow + 1]});
+#pragma unroll
+      for (int n = 0; n < 4; ++n)
+        cuda::multiply_halves(sums[n], x[kHigh], {y[n][2 * kHigh], y[n][2 * kHigh + 1]});
+#pragma unroll
+      for (int n = 0; n < 4; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) products_[m][n][e] += sums[n][e];
+    }
+  }
+
+  __device__ void clear() {
+#pragma unroll
+    for (int i = 0; i < 64; ++i) products_[i / 16][i / 4 % 4][i % 4] = 0.0f;
+  }
+
+  // From products to distances: calls of_column(c, pairs) for each of the lane's columns, which calls
+  // pairs(of_pair) for of_pair(r, distance, squares, error of the squares) with each of its rows.
+  template <class OfColumn>
+  __device__ void for_distances(const StepPlace& tile, OfColumn&& of_column) const {
+    RowFacts x[8];
+    float unit[8];
+#pragma unroll
+    for (int r = 0; r < 8; ++r) {
+      x[r] = shared_.rows[row(r)];
+      unit[r] = -2.0f * power_of_two(-exponent_of(x[r].norm));
+    }
+#pragma unroll
+    for (int c = 0; c < 8; ++c) {
+      const RowFacts y = shared_.columns[tile.slot][column(c)];
+      const float y_unit = power_of_two(-exponent_of(y.norm));
+      of_column(c, [&](auto&& of_pair) {
+#pragma unroll
+        for (int r = 0; r < 8; ++r) {
+          // -2 <x, y>, exactly as the products came
+          const float product = products_[r / 2][c / 2][r % 2 * 2 + c % 2] * (unit[r] * y_unit);
+          const float both = x[r].norm + y.norm, sum = both + product;
+          const float lost = ((both - sum) + product) + (x[r].norm_rest + y.norm_rest);
+          const FloatPair d = float_distance<Metric>({sum, lost}, p_.features);
+          of_pair(r, d, sum, ::fmaf(split_error_, both, 0.5f * kSumError * ::fabsf(product)));
+        }
+      });
+    }
+  }
+
+ private:
+  using Products = float[4][4][4];
+
+  static __device__ int following(int stage) { return stage + 1 < Stages ? stage + 1 : 0; }
+  __device__ bool exists(const StepPlace& at) const { return has_column(at.begin); }
+  __device__ StepPlace after(const StepPlace& at) const {
+    if (at.step + 1 < steps_ + again_.count) return {at.begin, at.step + 1, at.slot};
+    return {at.begin + kProductColumns, 0, following(at.slot)};
+  }
+  // Where the features of a step begin.
+  __device__ int64_t feature_of(int step) const {
+    return int64_t{step < steps_ ? step : step - steps_ + again_.first} * kStepFeatures;
+  }
+
+  // The power of two, as its exponent, that brings a row's features below 2^15, none being larger than the root of
+  // the norm; what float16 cannot hold of them is then below 2^-39 of that root. From 1e-30 to 1e36, powers stay in
+  // range.
+  static __device__ int exponent_of(float norm) {
+    return 14 - ((static_cast<int>(__float_as_uint(norm) >> 23) - 127) >> 1);
+  }
+  static __device__ float power_of_two(int exponent) {
+    return __uint_as_float(static_cast<uint32_t>(127 + exponent) << 23);
+  }
+
+  // Of each 64 rows of a stage, a thread copies and converts one octet of one; neighbouring threads have neighbouring
+  // rows, in other banks, and the warp all of 16 rows' features.
+  static constexpr int kOwnRows = (kUnitRows + kProductColumns) / kUnitRows;
+  static __device__ int octet() { return threadIdx.x / 8 % 2; }
+  static __device__ int own_row(int i) {
+    return i * kUnitRows + threadIdx.x / 16 * 8 + threadIdx.x % 8;
+  }
+
+  // What is copied at a time must lie within a row, and be aligned: the last bits tell how much that may be.
+  __device__ int odd_bytes() const {
+    const int64_t size = feature_bytes(p_, p_.left);
+    const auto bits = [&](const Side& side) {
+      return reinterpret_cast<uintptr_t>(side.rows) |
+             static_cast<uintptr_t>((side.rows_batch_stride | side.rows_row_stride) * size);
+    };
+    return static_cast<int>(
+        (bits(p_.left) | bits(p_.right) | static_cast<uintptr_t>(p_.features * size)) % 16);
+  }
+
+  // Begins to copy the thread's part of a step.
+  __device__ void copy(const StepPlace& at, ProductStage& to) {
+    const int64_t size = feature_bytes(p_, p_.left);
+    const auto of_row = [&](const Side& side, int64_t row) {
+      return static_cast<const char*>(side.rows) +
+             (place_.batch * side.rows_batch_stride + row * side.rows_row_stride + octet() * 8) *
+                 size;
+    };
+    if (at.step == 0) {
+#pragma unroll
+      for (int i = 0; i < kOwnRows; ++i)
+        own_[i] = i == 0 ? of_row(p_.left, row_at(own_row(0)))
+                         : of_row(p_.right, column_at(at.begin + own_row(i) - kUnitRows));
+    }
+    const int64_t begin = feature_of(at.step) * size;
+    const int64_t left = (p_.features - octet() * 8) * size - begin;
+    if (odd_ % 16 == 0) {
+      copy_octets<16>(begin, left, size, to);
+    } else if (odd_ % 8 == 0) {
+      copy_octets<8>(begin, left, size, to);
+    } else if (odd_ % 4 == 0) {
+      copy_octets<4>(begin, left, size, to);
+    } else {
+      copy_octets<2>(begin, left, size, to);
+    }
+  }
+  // From byte `begin` of the rows on; `left` bytes of the octet's features exist, the others become 0.
+  template <int Bytes>
+  __device__ void copy_octets(int64_t begin, int64_t left, int64_t size, ProductStage& to) const {
+#pragma unroll
+    for (int which = 0; which < (Bytes == 2 ? 1 : 2); ++which) {
+      if (which * 16 >= size * 8) continue;  // of halves, an octet takes one piece
+#pragma unroll
+      for (int i = 0; i < kOwnRows; ++i) {
+        char* piece = reinterpret_cast<char*>(&to.pieces[which][octet()][own_row(i)]);
+#pragma unroll
+        for (int at = 0; at < 16; at += Bytes)
+          cuda::copy_async<Bytes>(piece + at, own_[i] + begin + which * 16 + at,
+                                  which * 16 + at < left);
+      }
+    }
   }
 
   // What the metric makes of a raw feature, translated.
@@ -126,167 +297,75 @@ class ProductTile {
     return raw - center;
   }
 
-  __device__ void multiply(const ProductStage& stage, int64_t begin) {
-    float center[4];
+  // Makes what the thread copied an operand of products: high and low halves. Or of differences: those of prepared rows
+  // are taken after their translation, those of raw rows of what was given; rows that floats cannot stand for, whose
+  // pairs all weigh 0, become 0, lest the weights meet an infinity.
+  __device__ void convert(ProductStage& stage, const StepPlace& at) const {
+    const auto* from = reinterpret_cast<const Piece*>(center_ + feature_of(at.step) + octet() * 8);
+    float center[8];
+    floats_of(from[0], from[1], center);
 #pragma unroll
-    for (int k = 0; k < 4; ++k) center[k] = stage.center[t() + 4 * k];
-    SplitFloat y[4][4];  // [block of columns][4 k's]
+    for (int i = 0; i < kOwnRows; ++i) {
+      const int row = own_row(i);
+      const RowFacts facts = i == 0 ? shared_.rows[row] : shared_.columns[at.slot][row - kUnitRows];
+      Piece& first = stage.pieces[0][octet()][row];
+      Piece& second = stage.pieces[1][octet()][row];
+      float values[8];
+      load(first, second, values);
+      Piece results[2];
+      if (at.step < steps_) {
+        const float scale = power_of_two(exponent_of(facts.norm));
 #pragma unroll
-    for (int n = 0; n < 4; ++n) {
-      const int at = warp() * 32 + n * 8 + g();
-      const RowFacts facts = scale_of(right_facts(begin + at));
-      float raw[4];
-      load(stage.y[at], raw);
-#pragma unroll
-      for (int k = 0; k < 4; ++k) y[n][k] = SplitFloat(prepared(raw[k], center[k], facts));
-    }
-#pragma unroll
-    for (int m = 0; m < 4; ++m) {
-      SplitFloat x[2][4];  // [row g, g + 8][4 k's]
-#pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const int at = m * 16 + h * 8 + g();
-        const RowFacts facts = scale_of(left_facts(at));
-        float raw[4];
-        load(stage.x[at], raw);
-#pragma unroll
-        for (int k = 0; k < 4; ++k) x[h][k] = SplitFloat(prepared(raw[k], center[k], facts));
-      }
-#pragma unroll
-      for (int n = 0; n < 4; ++n) {
-        float part[4] = {};
-        // The small terms first: less is truncated.
-#pragma unroll
-        for (int k = 0; k < 4; k += 2) {
-          cuda::multiply_tf32(part, {x[0][k].low, x[1][k].low, x[0][k + 1].low, x[1][k + 1].low},
-                              {y[n][k].high, y[n][k + 1].high});
-          cuda::multiply_tf32(part,
-                              {x[0][k].high, x[1][k].high, x[0][k + 1].high, x[1][k + 1].high},
-                              {y[n][k].low, y[n][k + 1].low});
+        for (int k = 0; k < 4; ++k) {
+          const float even = prepared(values[2 * k], center[2 * k], facts) * scale;
+          const float odd = prepared(values[2 * k + 1], center[2 * k + 1], facts) * scale;
+          const uint32_t high = cuda::float16_bits(even, odd);
+          results[0].words[k] = high;
+          results[1].words[k] =
+              cuda::float16_bits(even - cuda::float16_value(static_cast<uint16_t>(high)),
+                                 odd - cuda::float16_value(static_cast<uint16_t>(high >> 16)));
         }
+      } else {
+        const bool suits = facts.norm == facts.norm;
 #pragma unroll
-        for (int k = 0; k < 4; k += 2)
-          cuda::multiply_tf32(part,
-                              {x[0][k].high, x[1][k].high, x[0][k + 1].high, x[1][k + 1].high},
-                              {y[n][k].high, y[n][k + 1].high});
-#pragma unroll
-        for (int e = 0; e < 4; ++e) products_[m][n][e] += part[e];
-      }
-    }
-  }
-
-  __device__ void clear() {
-#pragma unroll
-    for (int i = 0; i < 64; ++i) products_[i / 16][i / 4 % 4][i % 4] = 0.0f;
-  }
-
-  // From products to distances: calls of_column(c, at, pairs) for each of the lane's columns, which calls
-  // pairs(of_pair) for of_pair(r, distance, squares, error of the squares) with each of its rows.
-  template <class OfColumn>
-  __device__ void for_distances(int64_t begin, OfColumn&& of_column) const {
-#pragma unroll
-    for (int c = 0; c < 8; ++c) {
-      const int64_t at = begin + column(c);
-      const RowFacts y = right_facts(at);
-      of_column(c, at, [&](auto&& of_pair) {
-#pragma unroll
-        for (int r = 0; r < 8; ++r) {
-          const RowFacts x = left_facts(row(r));
-          const float product = products_[r / 2][c / 2][r % 2 * 2 + c % 2];
-          const float both = x.norm + y.norm;
-          const float sum = ::fmaf(-2.0f, product, both);
-          const float lost = ::fmaf(-2.0f, product, both - sum) + (x.norm_rest + y.norm_rest);
-          const FloatPair d = float_distance<Metric>({sum, lost}, p_.features);
-          of_pair(r, d, sum, ::fmaf(split_error_, both, kSumError * ::fabsf(product)));
+        for (int k = 0; k < 8; ++k) {
+          const float value =
+              Metric::Row::has_info ? prepared(values[k], center[k], facts) : values[k];
+          results[k / 4].words[k % 4] = __float_as_uint(suits ? value : 0.0f);
         }
-      });
+      }
+      first = results[0];
+      second = results[1];
     }
   }
 
- private:
-  using Products = float[4][4][4];
-  struct Cursor {
-    int64_t begin;  // of the tile's columns
-    int64_t step;   // of both rounds
-
-    __device__ void advance(int64_t steps) {
-      if (++step < steps) return;
-      step = 0;
-      begin += kProductColumns;
-    }
-  };
-
-  // Begins to copy one step of features.
-  __device__ void copy(int64_t begin, int64_t first, ProductStage& to) {
-    copy_rows(p_.left, to.x, first, [&](int i) { return row_at(i); });
-    copy_rows(p_.right, to.y, first, [&](int i) { return column_at(begin + i); });
-    if (threadIdx.x < kStepFeatures / 4)
-      cuda::copy_async<16>(to.center + 4 * threadIdx.x, center_ + first + 4 * threadIdx.x, 16);
-  }
-
-  // One step's bytes of each row; past the last feature they are 0.
-  struct StepBytes {
-    const char* rows;
-    int64_t stride, left;  // to the next row; in a row, from the step's first feature on
-    int size;
-  };
-  template <int Rows, class At>
-  __device__ void copy_rows(const Side& side, float (&to)[Rows][kPitch], int64_t first, At&& at) {
-    const int64_t size = feature_bytes(p_, side), stride = side.rows_row_stride * size;
-    const char* rows = static_cast<const char*>(side.rows) +
-                       (place_.batch * side.rows_batch_stride + first) * size;
-    const StepBytes step{rows, stride, (p_.features - first) * size,
-                         kStepFeatures * static_cast<int>(size)};
-    const uintptr_t odd = reinterpret_cast<uintptr_t>(rows) | static_cast<uintptr_t>(stride);
-    if (odd % 16 == 0) {
-      copy_rows<16>(step, to, at);
-    } else if (odd % 8 == 0) {
-      copy_rows<8>(step, to, at);
-    } else if (odd % 4 == 0) {
-      copy_rows<4>(step, to, at);
-    } else {
-      copy_rows<2>(step, to, at);
-    }
-  }
-  template <int Bytes, int Rows, class At>
-  __device__ void copy_rows(const StepBytes& step, float (&to)[Rows][kPitch], At&& at) {
-    // As for floats, which are never moved by 2 bytes; halves have half as many pieces.
-    constexpr int kPieces = kStepFeatures * (Bytes == 2 ? 2 : 4) / Bytes;
-#pragma unroll 4
-    for (int i = threadIdx.x; i < Rows * kPieces; i += kProductThreads) {
-      const int row = i / kPieces, begin = i % kPieces * Bytes;
-      if (begin >= step.size) continue;
-      const int64_t left = step.left - begin;
-      const int count = left < 0 ? 0 : left < Bytes ? static_cast<int>(left) : Bytes;
-      const char* from = step.rows + at(row) * step.stride + begin;
-      cuda::copy_async<Bytes>(reinterpret_cast<char*>(to[row]) + begin,
-                              count > 0 ? from : step.rows, count);
-    }
-  }
-
-  // The four features of a row that are the lane's.
-  __device__ __forceinline__ void load(const float (&row)[kPitch], float (&to)[4]) const {
-    if (p_.left.half == Half::none) {
+  static __device__ __forceinline__ void floats_of(const Piece& head, const Piece& tail,
+                                                   float (&to)[8]) {
 #pragma unroll
-      for (int k = 0; k < 4; ++k) to[k] = row[t() + 4 * k];
-    } else {
-#pragma unroll
-      for (int k = 0; k < 4; ++k) to[k] = raw(row, t() + 4 * k);
-    }
+    for (int k = 0; k < 8; ++k)
+      to[k] = __uint_as_float(k < 4 ? head.words[k % 4] : tail.words[k % 4]);
   }
-
-  // Only prepared rows have a scale.
-  static __device__ RowFacts scale_of(const RowFacts& facts) {
-    if constexpr (Metric::Row::has_info) return facts;
-    return {};
+  // An octet of raw features.
+  __device__ void load(const Piece& first, const Piece& second, float (&to)[8]) const {
+    const Half half = p_.left.half;
+    const Piece head = first;
+    if (half == Half::none) return floats_of(head, Piece(second), to);
+#pragma unroll
+    for (int k = 0; k < 8; ++k)
+      to[k] = half_value(static_cast<uint16_t>(head.words[k / 2] >> 16 * (k % 2)), half);
   }
 
   const Problem& p_;
   const FloatFacts& facts_;
   const Place& place_;
+  Shared& shared_;
   const float* center_;
-  const int64_t steps_;
+  const int columns_, steps_;
   const float split_error_;
+  const int odd_;
+  StepRange again_;
+  const char* own_
+      [kOwnRows];  // of the tile that is copied: the octet of the thread's rows, at the first step
   Products products_;
 };
 

@@ -43,7 +43,7 @@ void run_product_sum(const Launcher& launcher, Pass& pass) {
   launcher.for_passes(pass, sizeof(double), kMostSpans, [&] {
     launcher.launch(float_product_sum<Metric, Sums>,
                     pass.units * pass.spans * ceil_divide(pass.width, Sums), kProductThreads,
-                    sizeof(ProductSumShared), p, pass, facts);
+                    sizeof(ProductSumShared<Sums>), p, pass, facts);
     launcher.store_sums<double>(pass);
   });
 }

@@ -14,7 +14,7 @@ RATES = {
     "popcount": 1.8e3,
     "compare": 20e3,
     "tensor_bfloat16": 700e3,
-    "tensor_tf32": 400e3,
+    "tensor_float16": 700e3,
     "tensor_float64": 60e3,
     "tensor_int8": 1200e3,
     "tensor_b1": 5000e3,

@@ -157,21 +157,21 @@ inline T* shared_memory() {
   return static_cast<T*>(emulator::block_shared_memory());
 }
 
-// The hardware reads and writes at any moment until the wait: so the source is read, and the destination written,
-// now and then. volatile: these accesses are for the sanitizers to see.
 inline float maximum(float a, float b) { return a < b || b != b ? b : a; }
 
+// The hardware reads and writes at any moment until the wait: so the source is read, and the destination written,
+// now and then. volatile: these accesses are for the sanitizers to see.
 template <int Size>
-inline void copy_async(void* shared, const void* global, int bytes) {
+inline void copy_async(void* shared, const void* global, bool reads) {
   static_assert(Size == 2 || Size == 4 || Size == 8 || Size == 16);
   auto* const to = static_cast<volatile uint16_t*>(shared);
   const auto* const from = static_cast<const volatile uint16_t*>(global);
   if constexpr (Size == 2) {
-    *to = bytes > 0 ? *from : 0;
+    *to = reads ? *from : 0;
     return;
   }
-  emulator::begin_copy(shared, global, Size, bytes);
-  for (int i = 0; i < bytes / 2; ++i) (void)from[i];
+  emulator::begin_copy(shared, global, Size, reads);
+  for (int i = 0; reads && i < Size / 2; ++i) (void)from[i];
   for (int i = 0; i < Size / 2; ++i) to[i] = static_cast<uint16_t>(emulator::kPoison);
 }
 inline void copies_commit() { emulator::close_copies(); }
@@ -179,12 +179,21 @@ template <int Pending>
 inline void copies_wait() {
   while (const emulator::Copy* copy = emulator::due_copy(Pending))
     for (int i = 0; i < copy->size / 2; ++i)
-      static_cast<volatile uint16_t*>(copy->to)[i] = 2 * i < copy->bytes ? copy->from[i] : 0;
+      static_cast<volatile uint16_t*>(copy->to)[i] = copy->reads ? copy->from[i] : 0;
 }
 
-inline void multiply_tf32(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+// A lane reads for itself what the others' addresses say: for the sanitizers the same.
+inline void load_matrices(uint32_t (&to)[4], const void* shared_row) {
+  for (int block = 0; block < 4; ++block) {
+    const auto row = __shfl_sync(0xffffffffu, reinterpret_cast<uint64_t>(shared_row),
+                                 block * 8 + emulator::lane() / 4);
+    emulator::check_row(reinterpret_cast<const void*>(row));
+    to[block] = reinterpret_cast<const uint32_t*>(row)[emulator::lane() % 4];
+  }
+}
+inline void multiply_halves(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   const emulator::Product operands{c, a, b};
-  emulator::wait_for_warp(emulator::Collective::multiply_tf32, 0xffffffffu,
+  emulator::wait_for_warp(emulator::Collective::multiply_halves, 0xffffffffu,
                           reinterpret_cast<uintptr_t>(&operands));
 }
 inline void multiply_bytes(int (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "emulator/fiber.h"
+#include "emulator/numbers.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -25,7 +26,7 @@ enum class State { ready, at_barrier, in_collective, exited };
 constexpr const char* kNames[] = {"__syncwarp",       "__shfl_sync",    "__shfl_xor_sync",
                                   "__shfl_down_sync", "__shfl_up_sync", "__ballot_sync",
                                   "__any_sync",       "__all_sync",     "__reduce_add_sync",
-                                  "multiply_tf32",    "multiply_bytes"};
+                                  "multiply_halves",  "multiply_bytes"};
 
 constexpr int kThreads = 1024;
 constexpr unsigned kCopies =
@@ -210,7 +211,7 @@ void complete(Thread& last, Thread* const* members, int count, bool orders_memor
 }
 
 // The sum's terms lose what lies below the last bit of the largest, as in the least precise hardware.
-float truncated_sum(const double (&terms)[9]) {
+float truncated_sum(const double (&terms)[17]) {
   double largest = 0, sum = 0;
   for (double term : terms) largest = std::fmax(largest, std::fabs(term));
   const bool exact = largest == 0 || !std::isfinite(largest);
@@ -220,11 +221,8 @@ float truncated_sum(const double (&terms)[9]) {
   return std::fabs(rounded) > std::fabs(sum) ? std::nextafter(rounded, 0.0f) : rounded;
 }
 
-double tf32(uint32_t bits) {
-  bits &= ~0x1fffu;
-  float value;
-  __builtin_memcpy(&value, &bits, sizeof value);
-  return value;
+double half(uint32_t word, int which) {
+  return static_cast<double>(__half2float({static_cast<uint16_t>(word >> 16 * which)}));
 }
 
 template <class Operands>
@@ -232,14 +230,17 @@ const Operands& operands(const Thread* lane) {
   return *reinterpret_cast<const Operands*>(static_cast<uintptr_t>(lane->value));
 }
 
-void multiply_tf32(Thread* const* lanes) {
+void multiply_halves(Thread* const* lanes) {
   for (int row = 0; row < 16; ++row)
     for (int column = 0; column < 8; ++column) {
       float& c = operands<Product>(lanes[row % 8 * 4 + column / 2]).c[row / 8 * 2 + column % 2];
-      double terms[9] = {c};
-      for (int k = 0; k < 8; ++k)
-        terms[k + 1] = tf32(operands<Product>(lanes[row % 8 * 4 + k % 4]).a[row / 8 + k / 4 * 2]) *
-                       tf32(operands<Product>(lanes[column * 4 + k % 4]).b[k / 4]);
+      double terms[17] = {c};
+      for (int k = 0; k < 16; ++k) {
+        const int t = k % 8 / 2;
+        const uint32_t a = operands<Product>(lanes[row % 8 * 4 + t]).a[row / 8 + k / 8 * 2];
+        const uint32_t b = operands<Product>(lanes[column * 4 + t]).b[k / 8];
+        terms[k + 1] = half(a, k % 2) * half(b, k % 2);
+      }
       c = truncated_sum(terms);
     }
 }
@@ -265,7 +266,7 @@ void compute(Collective kind, Thread* warp, Thread* const* members, int count) {
     ballot |= uint64_t{members[i]->value != 0} << (members[i] - warp);
     sum += members[i]->value;
   }
-  if (kind == Collective::multiply_tf32) multiply_tf32(members);
+  if (kind == Collective::multiply_halves) multiply_halves(members);
   if (kind == Collective::multiply_bytes) multiply_bytes(members);
   for (int i = 0; i < count; ++i) {
     Thread& lane = *members[i];
@@ -388,20 +389,25 @@ uint64_t wait_for_warp(Collective kind, unsigned mask, uint64_t value, int sourc
   return self.result;
 }
 
-void begin_copy(void* to, const void* from, int size, int bytes) {
-  Thread& self = *current;
-  const auto misaligned = [size](const void* address) {
-    return reinterpret_cast<uintptr_t>(address) % static_cast<unsigned>(size) != 0;
-  };
-  const auto offset = static_cast<char*>(to) - static_cast<char*>(block.shared);
-  if (misaligned(to) || misaligned(from)) fail("copy_async: an address is no multiple of %d", size);
-  if (bytes < 0 || bytes > size || bytes % 2 != 0)
-    fail("copy_async: %d bytes; a multiple of 2 up to %d is allowed", bytes, size);
+bool misaligned(const void* address, int size) {
+  return reinterpret_cast<uintptr_t>(address) % static_cast<unsigned>(size) != 0;
+}
+void check_shared(const char* what, const void* address, int size) {
+  if (misaligned(address, size)) fail("%s: an address is no multiple of %d", what, size);
+  const auto offset = static_cast<const char*>(address) - static_cast<char*>(block.shared);
   if (offset < 0 || offset + size > grid.shared_bytes)
-    fail("copy_async to byte %td of a shared memory of %d", offset, grid.shared_bytes);
+    fail("%s: byte %td of a shared memory of %d", what, offset, grid.shared_bytes);
+}
+
+void check_row(const void* row) { check_shared("load_matrices", row, 16); }
+
+void begin_copy(void* to, const void* from, int size, bool reads) {
+  Thread& self = *current;
+  check_shared("copy_async", to, size);
+  if (reads && misaligned(from, size)) fail("copy_async: an address is no multiple of %d", size);
   if (self.last - self.first == kCopies) fail("copy_async: more than %u copies at a time", kCopies);
   self.copies[self.last++ % kCopies] = {
-      static_cast<uint16_t*>(to), static_cast<const uint16_t*>(from), size, bytes, self.group};
+      static_cast<uint16_t*>(to), static_cast<const uint16_t*>(from), size, reads, self.group};
 }
 
 void close_copies() { ++current->group; }

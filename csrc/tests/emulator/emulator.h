@@ -47,7 +47,7 @@ enum class Collective {
   any,
   all,
   sum,
-  multiply_tf32,
+  multiply_halves,
   multiply_bytes
 };
 
@@ -67,13 +67,17 @@ using ByteProduct = Operands<int>;
 struct Copy {
   uint16_t* to;
   const uint16_t* from;
-  int size, bytes;  // the first `bytes` are read, the others are 0
+  int size;
+  bool reads;  // or writes zeros
   int group;
 };
-void begin_copy(void* to, const void* from, int size, int bytes);
+void begin_copy(void* to, const void* from, int size, bool reads);
 void close_copies();
 // The next copy to perform, such that in the end all but the last `pending` groups are done; null at that end.
 const Copy* due_copy(int pending);
+
+// Refuses 16 bytes for load_matrices that are not in shared memory, or misaligned.
+void check_row(const void* row);
 
 // NaN as double, float, half and bfloat16; as an integer, an index far outside.
 inline constexpr uint32_t kPoison = 0x7ff47ff4;

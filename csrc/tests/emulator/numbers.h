@@ -119,6 +119,9 @@ inline __half __float2half(float x) { return __float2half_rn(x); }
 namespace semideep::cuda {
 
 inline float float16_value(uint16_t bits) { return __half2float({bits}); }
+inline uint32_t float16_bits(float low, float high) {
+  return uint32_t{__float2half_rn(high).bits} << 16 | __float2half_rn(low).bits;
+}
 inline float bfloat16_value(uint16_t bits) { return __bfloat162float({bits}); }
 
 }  // namespace semideep::cuda

@@ -47,7 +47,7 @@ __global__ void warp_barrier(bool fault, int* out) {
 // What arrived for one thread has not for another.
 __global__ void copies(bool fault, const int* in, int* out) {
   int* const values = shared_memory<int>();
-  semideep::cuda::copy_async<16>(values + 4 * threadIdx.x, in + 4 * threadIdx.x, 16);
+  semideep::cuda::copy_async<16>(values + 4 * threadIdx.x, in + 4 * threadIdx.x, true);
   semideep::cuda::copies_commit();
   semideep::cuda::copies_wait<0>();
   if (!fault) __syncthreads();
@@ -71,7 +71,7 @@ __global__ void global_end(bool fault, int* out) {
 
 __global__ void copy_end(bool fault, const int* in) {
   semideep::cuda::copy_async<16>(shared_memory<int>() + 4 * threadIdx.x,
-                                 in + 4 * threadIdx.x + (fault ? 4 : 0), 16);
+                                 in + 4 * threadIdx.x + (fault ? 4 : 0), true);
   semideep::cuda::copies_commit();
   semideep::cuda::copies_wait<0>();
 }

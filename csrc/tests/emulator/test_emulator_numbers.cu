@@ -9,20 +9,21 @@ namespace kernels {
 
 using namespace semideep::cuda;
 
-__global__ void multiply(const float* a, const float* b,
-                         float* c) {  // 16 x 8, 8 x 8, 16 x 8; row-major
-  const int g = static_cast<int>(threadIdx.x) / 4, t = static_cast<int>(threadIdx.x) % 4;
-  const uint32_t left[4] = {__float_as_uint(a[g * 8 + t]), __float_as_uint(a[(g + 8) * 8 + t]),
-                            __float_as_uint(a[g * 8 + t + 4]),
-                            __float_as_uint(a[(g + 8) * 8 + t + 4])};
-  const uint32_t right[2] = {__float_as_uint(b[t * 8 + g]), __float_as_uint(b[(t + 4) * 8 + g])};
-  float sums[4] = {c[g * 8 + 2 * t], c[g * 8 + 2 * t + 1], c[(g + 8) * 8 + 2 * t],
-                   c[(g + 8) * 8 + 2 * t + 1]};
-  multiply_tf32(sums, left, right);
-  c[g * 8 + 2 * t] = sums[0];
-  c[g * 8 + 2 * t + 1] = sums[1];
-  c[(g + 8) * 8 + 2 * t] = sums[2];
-  c[(g + 8) * 8 + 2 * t + 1] = sums[3];
+__global__ void multiply(const uint16_t* a, const uint16_t* b,
+                         float* c) {  // 16 x 16, 8 x 16, 16 x 8; row-major
+  auto* const left = shared_memory<uint16_t>();
+  auto* const right = left + 256;
+  for (int i = static_cast<int>(threadIdx.x); i < 256; i += 32) left[i] = a[i];
+  for (int i = static_cast<int>(threadIdx.x); i < 128; i += 32) right[i] = b[i];
+  __syncwarp();
+  const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
+  uint32_t of_a[4], of_b[4];
+  load_matrices(of_a, left + (lane % 16) * 16 + lane / 16 * 8);
+  load_matrices(of_b, right + lane % 8 * 16 + lane / 8 % 2 * 8);
+  float sums[4];
+  for (int i = 0; i < 4; ++i) sums[i] = c[(g + i / 2 * 8) * 8 + 2 * t + i % 2];
+  multiply_halves(sums, of_a, {of_b[0], of_b[1]});
+  for (int i = 0; i < 4; ++i) c[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = sums[i];
 }
 
 __global__ void multiply_whole(const unsigned char* a, const unsigned char* b,
@@ -48,31 +49,37 @@ namespace {
 using kernels::launch;
 
 void multiplies() {
-  float a[128], b[64], c[128], got[128];
+  uint16_t a[256], b[128];
+  float c[128], got[128];
+  const auto half = [](float value) { return __float2half_rn(value).bits; };
+  const auto multiply = [&] { launch(kernels::multiply, 1, 32, 768, nullptr, +a, +b, +got); };
   const auto fraction = [](int i) { return static_cast<float>(i * 7919 % 2048 - 1024) / 1024; };
-  for (int i = 0; i < 128; ++i) a[i] = fraction(i), c[i] = got[i] = fraction(3 * i + 1);
-  for (int i = 0; i < 64; ++i) b[i] = fraction(5 * i + 2);
-  launch(kernels::multiply, 1, 32, 0, nullptr, +a, +b, +got);
+  for (int i = 0; i < 256; ++i) a[i] = half(fraction(i));
+  for (int i = 0; i < 128; ++i)
+    b[i] = half(fraction(5 * i + 2)), c[i] = got[i] = fraction(3 * i + 1);
+  multiply();
   for (int i = 0; i < 16; ++i)
     for (int j = 0; j < 8; ++j) {
       double exact = c[i * 8 + j];
-      for (int k = 0; k < 8; ++k) exact += static_cast<double>(a[i * 8 + k]) * b[k * 8 + j];
-      check::that(std::abs(got[i * 8 + j] - exact) <= 10 * 0x1p-21,
-                  "multiply_tf32 is a matrix product");
+      for (int k = 0; k < 16; ++k)
+        exact += static_cast<double>(__half2float({a[i * 16 + k]})) * __half2float({b[j * 16 + k]});
+      check::that(std::abs(got[i * 8 + j] - exact) <= 18 * 0x1p-21,
+                  "multiply_halves is a matrix product");
     }
 
-  for (float& value : a) value = 1 + 0x1p-11f;  // 12 bits: the last is not tf32's
-  for (float& value : b) value = 1;
+  for (uint16_t& value : a) value = half(1 + 0x1p-10f);
+  for (uint16_t& value : b) value = half(0x1p-24f);  // subnormal
   for (float& value : got) value = 0;
-  launch(kernels::multiply, 1, 32, 0, nullptr, +a, +b, +got);
-  check::that(got[0] == 8 && got[127] == 8, "multiply_tf32 ignores the low 13 bits");
-  for (float& value : a) value = 0x1p-3f;
+  multiply();
+  check::that(got[0] == 16 * (1 + 0x1p-10f) * 0x1p-24f, "multiply_halves keeps what halves hold");
+  for (uint16_t& value : b) value = half(1);
+  for (uint16_t& value : a) value = half(0x1p-3f);
   for (float& value : got) value = -0x1p20f - 0.125f;
-  launch(kernels::multiply, 1, 32, 0, nullptr, +a, +b, +got);
-  check::that(got[0] == -0x1p20f + 0.875f, "multiply_tf32 adds what fits in 24 bits");
+  multiply();
+  check::that(got[0] == -0x1p20f + 1.875f, "multiply_halves adds what fits in 24 bits");
   for (float& value : got) value = 0x1p22f;
-  launch(kernels::multiply, 1, 32, 0, nullptr, +a, +b, +got);
-  check::that(got[0] == 0x1p22f, "multiply_tf32 drops what does not");
+  multiply();
+  check::that(got[0] == 0x1p22f, "multiply_halves drops what does not");
 }
 
 void multiplies_bytes() {
@@ -155,6 +162,7 @@ void converts() {
                   __float2half_rn(65520).bits == 0x7c00 && __float2half_rn(0x1p-25f).bits == 0 &&
                   __float2half_rn(0x1.8p-24f).bits == 2,
               "halves round to nearest, ties to even");
+  check::that(kernels::float16_bits(1, -2) == 0xc0003c00u, "the first half is the low one");
   check::that(__float2bfloat16_rn(1 + 0x1p-8f).bits == 0x3f80 &&
                   __float2bfloat16_rn(1 + 0x1.8p-7f).bits == 0x3f82 &&
                   __float2bfloat16_rn(3.4e38f).bits == 0x7f80,

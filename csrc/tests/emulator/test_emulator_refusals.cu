@@ -42,19 +42,29 @@ __global__ void foreign_source() {
   if (threadIdx.x < 16) __shfl_sync(0x0000ffffu, 1, 16);
 }
 __global__ void copy_misaligned(const float* in) {
-  copy_async<16>(shared_memory<float>() + 1, in, 16);
+  copy_async<16>(shared_memory<float>() + 1, in, true);
 }
 __global__ void copy_past_the_end(const float* in) {
-  copy_async<16>(shared_memory<float>() + 4, in, 16);
+  copy_async<16>(shared_memory<float>() + 4, in, true);
 }
-__global__ void copy_odd_bytes(const float* in) { copy_async<16>(shared_memory<float>(), in, 5); }
+__global__ void copy_from_misaligned(const float* in) {
+  copy_async<16>(shared_memory<float>(), in + 1, true);
+}
+__global__ void load_misaligned() {
+  uint32_t blocks[4];
+  load_matrices(blocks, shared_memory<char>() + 2);
+}
+__global__ void load_past_the_end() {
+  uint32_t blocks[4];
+  load_matrices(blocks, shared_memory<char>() + 16 * (threadIdx.x / 31));
+}
 __global__ void copy_forgotten(const float* in) {
-  copy_async<16>(shared_memory<float>(), in, 16);
+  copy_async<16>(shared_memory<float>(), in, true);
   copies_commit();
   copies_wait<1>();
 }
 __global__ void copy_uncommitted(const float* in) {
-  copy_async<16>(shared_memory<float>(), in, 16);
+  copy_async<16>(shared_memory<float>(), in, true);
   copies_wait<0>();
 }
 
@@ -108,7 +118,10 @@ void refuses() {
   says(refused(kernels::foreign_source, 32), {"__shfl_sync reads lane 16", "0x0000ffff"});
   says(refused(kernels::copy_misaligned, 1, in), {"thread 0", "no multiple of 16"});
   says(refused(kernels::copy_past_the_end, 1, in), {"byte 16 of a shared memory of 16"});
-  says(refused(kernels::copy_odd_bytes, 1, in), {"5 bytes"});
+  says(refused(kernels::copy_from_misaligned, 1, in), {"thread 0", "no multiple of 16"});
+  says(refused(kernels::load_misaligned, 32), {"load_matrices", "no multiple of 16"});
+  says(refused(kernels::load_past_the_end, 32),
+       {"load_matrices: byte 16 of a shared memory of 16"});
   says(refused(kernels::copy_forgotten, 1, in), {"exits before its copies are done"});
   says(refused(kernels::copy_uncommitted, 1, in), {"exits before its copies are done"});
   int threads = 0;
