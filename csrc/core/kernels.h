@@ -17,8 +17,8 @@ struct Exponential {
   static constexpr const char* formula = "exp(-lambda d)";
   static constexpr bool has_log = true;
 
-  template <class V>
-  static SEMIDEEP_INLINE auto log_value(V d, V lambda) {
+  template <class D, class V>
+  static SEMIDEEP_INLINE auto log_value(D d, V lambda) {
     return -lambda * d;
   }
   template <class V>

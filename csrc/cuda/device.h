@@ -94,13 +94,22 @@ __device__ __forceinline__ void copies_wait() {
 }
 
 // Four 8 x 8 blocks of halves: lane 8 i + r names the 16 bytes of row r of block i. With g = lane / 4, t = lane % 4, the
-// lane gets of each block what stands in row g at 2t, and above it at 2t + 1.
+// lane gets of each block what stands in row g at 2t, and above it at 2t + 1; transposed, what stands at g in the rows
+// 2t and 2t + 1.
+template <bool kTransposed = false>
 __device__ __forceinline__ void load_matrices(uint32_t (&to)[4], const void* shared_row) {
   const unsigned from = static_cast<unsigned>(__cvta_generic_to_shared(shared_row));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-               : "r"(from)
-               : "memory");
+  if constexpr (kTransposed) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(from)
+                 : "memory");
+  } else {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(from)
+                 : "memory");
+  }
 }
 
 // c += a b for a warp and float16, summed in float. With g = lane / 4, t = lane % 4, and two neighbours of k in each

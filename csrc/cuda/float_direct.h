@@ -14,18 +14,55 @@ constexpr int kDirectRows = kUnitRows / 16;  // of a thread
 constexpr int kMostDirectFeatures = 16;
 constexpr int kFlushTiles = 8;  // sums are taken in float for so many tiles
 
+// A sum of squares of differences, a float, and what metrics make of it: hi + twice_lo / 2, since the root's Newton step
+// comes without that factor, which the parameter of the kernel can take instead.
+struct DirectDistance {
+  float hi, twice_lo;
+
+  __device__ __forceinline__ DirectDistance(float sum)
+      : hi(sum), twice_lo(0.0f) {}                            // NOLINT: implicit
+  __device__ __forceinline__ DirectDistance(double constant)  // NOLINT: implicit
+      : DirectDistance(static_cast<float>(constant)) {}
+  __device__ __forceinline__ DirectDistance(float h, float l) : hi(h), twice_lo(l) {}
+};
+constexpr float kLeastRootedSquares = 1e-36f;
+// Of at least that much.
+__device__ __forceinline__ DirectDistance sqrt(DirectDistance a) {
+  const float r = cuda::rsqrt_approximate(a.hi), root = a.hi * r;
+  return {root, ::fmaf(-root, root, a.hi) * r};
+}
+// Of powers of two.
+__device__ __forceinline__ DirectDistance operator*(DirectDistance constant, DirectDistance a) {
+  return {constant.hi * a.hi, constant.hi * a.twice_lo};
+}
+__device__ __forceinline__ bool operator>(DirectDistance a, DirectDistance b) {
+  return a.hi > b.hi;
+}
+__device__ __forceinline__ bool operator==(DirectDistance a, DirectDistance b) {
+  return a.hi == b.hi;
+}
+__device__ __forceinline__ DirectDistance select(bool mask, DirectDistance a, DirectDistance b) {
+  return {mask ? a.hi : b.hi, mask ? a.twice_lo : b.twice_lo};
+}
+__device__ __forceinline__ FloatPair operator*(FloatPair a, DirectDistance b) {
+  const float product = a.hi * b.hi;
+  const float error = ::fmaf(a.hi, b.hi, -product);
+  return {product, ::fmaf(0.5f * a.hi, b.twice_lo, ::fmaf(a.lo, b.hi, error))};
+}
+
 template <class Metric, int D>
-__device__ __forceinline__ FloatPair direct_distance(const float (&x)[D], const float* y,
-                                                     int64_t features) {
-  // Several chains of additions: less rounding than in one.
-  constexpr int kChains = D > 8 ? 4 : 2;
-  float sums[kChains] = {};
+__device__ __forceinline__ DirectDistance direct_distance(const float (&x)[D], const float* y) {
+  // Several chains of additions of many features: less rounding than in one.
+  constexpr int kChains = D > 8 ? 4 : D > 4 ? 2 : 1;
+  float sums[kChains] = {Metric::power < 1.0 ? kLeastRootedSquares : 0.0f};
 #pragma unroll
   for (int k = 0; k < D; ++k) sums[k % kChains] = Metric::accumulate(sums[k % kChains], x[k], y[k]);
 #pragma unroll
-  for (int i = 2; i < kChains; ++i) sums[i % 2] += sums[i];
-  const FloatPair sum{sums[0] + sums[1], -0.0f};  // x + -0.0 is x, no addition
-  return float_distance<Metric>(sum, features);
+  for (int i = kChains / 2; i > 0; i /= 2)
+#pragma unroll
+    for (int chain = 0; chain < i; ++chain) sums[chain] += sums[chain + i];
+  return Metric::distance(DirectDistance(sums[0]), DirectDistance(1.0), DirectDistance(1.0),
+                          DirectDistance(1.0));
 }
 
 // Features and the values of the sums of one column, in vectors of four.
@@ -107,13 +144,14 @@ __global__ void __launch_bounds__(kDirectThreads, Sums == 1 && D <= 8 ? 2 : 1)
       const DirectColumn<D, Sums>& column = columns[group + 16 * i];
 #pragma unroll
       for (int r = 0; r < kDirectRows; ++r) {
-        const FloatPair d = direct_distance<Metric>(x[r], column.features, p.features);
+        const DirectDistance d = direct_distance<Metric>(x[r], column.features);
         const bool doubt = care.doubts_differences(d.hi);
         if (doubt) doubtful |= 1u << (i * kDirectRows + r);
 #pragma unroll
         for (int s = 0; s < Sums; ++s) {
           const float kernel = exp2(Exponential::log_value(d, parameters[s]));
-          sums[r][s] = ::fmaf(doubt ? 0.0f : kernel, column.values[s], sums[r][s]);
+          const float sum = ::fmaf(kernel, column.values[s], sums[r][s]);
+          sums[r][s] = doubt ? sums[r][s] : sum;
         }
       }
     }

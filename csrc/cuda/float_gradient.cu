@@ -27,6 +27,7 @@ void run_direct_gradient(const Launcher& launcher, Pass& pass) {
 template <class Metric, int Sums>
 void run_product_gradient(const Launcher& launcher, Pass& pass) {
   const Problem& p = launcher.p;
+  static_assert(kMostDirectFeatures >= kStepFeatures);  // ProductTile::run counts on two steps
   const FloatFacts facts = find_facts<Metric>(launcher, pass);
   pass.width = (p.rows_gradient ? p.features : 0) + p.parameters;
   launcher.for_passes(pass, sizeof(double), kMostGradientSpans, [&] {

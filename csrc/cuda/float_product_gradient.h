@@ -4,27 +4,29 @@
 // with c the metric's gradient factor and s_lij = sum_c left.values[l, i, c] right.values[l, j, c].
 //
 // Features pass through shared memory twice for each tile of 64 rows by 128 columns: for products, which give
-// distances and so weights (float_product_tile.h), and for differences, which the weights multiply. Differences
-// do not cancel as sum_j w_ij x_i - sum_j w_ij y_j would. Pairs that float arithmetic does not answer weigh 0 in
-// both rounds; a bit remembers them, and they are taken in double.
+// distances and so weights (float_product_tile.h), and for what these weigh. With translated rows that is
+//     x_i sum_j w_ij - sum_j w_ij y_j,
+// again by products, of weights split as rows are; the first term comes last. Little is lost in this difference: pairs
+// whose squared distance is less than a tenth of |x_i|^2 + |y_j|^2 are among those that float arithmetic does not
+// answer (FloatCare). Those weigh 0; a bit remembers them, and they are taken in double.
 #pragma once
 
 #include "cuda/float_product_tile.h"
 
 SEMIDEEP_MATH_BEGIN
 
-struct alignas(16) FourFloats {
-  float at[4];
-};
+// Products of values that floats multiply by whatever weights may be.
+constexpr float kMostProduct = 1e15f;
 
 constexpr int kGradientStages = 2;  // more would not fit the 64 KiB of compute capability 7.5
 
 struct ProductGradientShared {
   ProductShared<kGradientStages> tile;
-  struct alignas(16) Row {
-    float weights[kProductColumns];
-    uint32_t doubtful[kProductColumns / 32];  // one bit for each column
-  } rows[kUnitRows];
+  // Of each row's octets of columns two pieces: high and low halves of scaled weights; and what those of a warp are to
+  // be multiplied by.
+  Piece weights[2][kProductColumns / 8][kUnitRows];
+  float units[kProductColumns / 32][kUnitRows];
+  uint32_t doubtful[kUnitRows][kProductColumns / 32];  // one bit for each column
 };
 static_assert(sizeof(ProductGradientShared) <= 64 * 1024);
 
@@ -39,7 +41,8 @@ class ProductGradient {
         group_(static_cast<int>(group)),
         care_(problem, place.batch),
         shared_(*cuda::shared_memory<ProductGradientShared>()),
-        tile_(problem, facts, place, shared_.tile) {
+        tile_(problem, facts, place, shared_.tile),
+        center_(facts.center + place.batch * facts.center_stride) {
 #pragma unroll
     for (int s = 0; s < Sums; ++s) {
       parameters_[s] = bits_parameter(p_, place.batch, lambda_of(s));
@@ -60,7 +63,8 @@ class ProductGradient {
     const auto nothing = [](const StepPlace&, int) {};
     tile_.run(mine, nothing, [&](const ProductStage& stage, const StepPlace& at) {
       if (at.step >= tile_.steps()) {
-        add_differences(stage, begin_feature() + int64_t{at.step - tile_.steps()} * kStepFeatures);
+        subtract_products(stage,
+                          begin_feature() + int64_t{at.step - tile_.steps()} * kStepFeatures);
         return;
       }
       tile_.multiply(stage);
@@ -71,9 +75,10 @@ class ProductGradient {
       mend(at.begin);
       if (++tiles % kProductFlushTiles == 0) by_parameter_.flush(Tile::t());
     });
+    add_rows();
     if (group_ > 0) return;
     by_parameter_.flush(Tile::t());
-    by_parameter_.for_totals(place_.rows, [&](int row, int s, double total) {
+    by_parameter_.totals.for_totals(place_.rows, [&](int row, int s, double total) {
       if (s < sums()) partial_of_place()[row * pass_.width + rows_width() + lambda_of(s)] += total;
     });
   }
@@ -119,42 +124,85 @@ class ProductGradient {
         right[s] = exists && s < sums()
                        ? static_cast<float>(value(p_.right, s, tile_.column_at(column)))
                        : 0.0f;
-      pairs([&](int r, FloatPair d, float sum, float error) {
-        const bool doubt = care_.doubts_gradient(d.hi, sum, error), counts = exists && !doubt;
+      pairs([&](int r, FloatPair d, const PairSquares& of) {
+        float products[Sums];
+        bool doubt = care_.doubts_gradient(d.hi, of.squares, of.error);
+#pragma unroll
+        for (int s = 0; s < Sums; ++s) {
+          products[s] = left[r][s] * right[s];
+          doubt = doubt || !(::fabsf(products[s]) <= kMostProduct);
+        }
+        const bool counts = exists && !doubt;
         if (exists && doubt) doubtful[r] |= 1u << (c / 2 * 8 + c % 2);
         // Of rows that float arithmetic finds equal, both are the center: nothing was lost.
-        const float distance = doubt ? 1.0f : sum > 0.0f ? d.hi + d.lo : 0.0f;
+        const float distance = doubt ? 1.0f : of.squares > 0.0f ? d.hi + d.lo : 0.0f;
         float weight = 0.0f;
 #pragma unroll
         for (int s = 0; s < Sums; ++s) {
           const float kernel = counts ? exp2(Exponential::log_value(d, parameters_[s])) : 0.0f;
-          const float product = counts ? left[r][s] * right[s] : 0.0f;
+          const float product = counts ? products[s] : 0.0f;
           weight = ::fmaf(product, Exponential::by_distance(kernel, distance, lambdas_[s]), weight);
           by_parameter_.sums[r][s] =
               ::fmaf(product, Exponential::by_parameter(kernel, distance, lambdas_[s]),
                      by_parameter_.sums[r][s]);
         }
-        weight = counts ? weight * Metric::gradient(distance, 1.0f, 1.0f) : 0.0f;
-        shared_.rows[Tile::row(r)].weights[Tile::column(c)] = weight;
+        tile_.product(r, c) = counts ? weight * Metric::gradient(distance, 1.0f, 1.0f) : 0.0f;
       });
     });
+    split_weights(tile);
 #pragma unroll
     for (int r = 0; r < 8; ++r) {
       uint32_t word = doubtful[r] << 2 * Tile::t();
       word |= __shfl_xor_sync(0xffffffffu, word, 1);
       word |= __shfl_xor_sync(0xffffffffu, word, 2);
-      if (Tile::t() == r / 2) shared_.rows[Tile::row(r)].doubtful[Tile::warp()] = word;
+      if (Tile::t() == r / 2) shared_.doubtful[Tile::row(r)][Tile::warp()] = word;
     }
   }
 
-  // Takes what was left out; a warp has 16 of the rows, in this and in add_differences().
+  // Weights of what shared memory has of y, scaled features; and the sums of those of features as given.
+  __device__ void split_weights(const StepPlace& tile) {
+    float sums[8][1], largest[8];
+#pragma unroll
+    for (int r = 0; r < 8; ++r) sums[r][0] = largest[r] = 0.0f;
+#pragma unroll
+    for (int c = 0; c < 8; ++c) {
+      const float unit = tile_.column_unit(tile, c);
+#pragma unroll
+      for (int r = 0; r < 8; ++r) {
+        float& weight = tile_.product(r, c);
+        sums[r][0] += weight;
+        weight *= unit;
+        largest[r] = ::fmaxf(largest[r], ::fabsf(weight));
+      }
+    }
+    row_weights_.add(sums, Tile::t());
+#pragma unroll
+    for (int r = 0; r < 8; ++r) {
+      float most = largest[r];
+      most = ::fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
+      most = ::fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+      int exponent = kHalfExponent - log2_below(most);
+      exponent = exponent < 126 ? exponent : 126;  // of a row without weights
+      const float scale = power_of_two(exponent);
+      if (Tile::t() == r % 4) shared_.units[Tile::warp()][Tile::row(r)] = power_of_two(-exponent);
+#pragma unroll
+      for (int c = 0; c < 8; c += 2) {
+        const SplitPair pair(tile_.product(r, c) * scale, tile_.product(r, c + 1) * scale);
+        const int octet = Tile::column(c) / 8, row = Tile::row(r);
+        shared_.weights[0][octet][row].words[Tile::t()] = pair.high;
+        shared_.weights[1][octet][row].words[Tile::t()] = pair.low;
+      }
+    }
+  }
+
+  // Takes what was left out; a warp has 16 of the rows, in this and in subtract_products().
   __device__ void mend(int begin) {
     constexpr int kWords = kProductColumns / 32;
 #pragma unroll 1
     for (int first = 0; first < kWarpRows * kWords; first += kWarp) {
       const int mine = first + Tile::lane();
       const uint32_t word =
-          shared_.rows[Tile::warp() * kWarpRows + mine / kWords].doubtful[mine % kWords];
+          shared_.doubtful[Tile::warp() * kWarpRows + mine / kWords][mine % kWords];
       unsigned lanes = __ballot_sync(0xffffffffu, word != 0);
       for (; lanes != 0; lanes &= lanes - 1) {
         const int source = __ffs(static_cast<int>(lanes)) - 1, i = first + source;
@@ -168,7 +216,7 @@ class ProductGradient {
     }
   }
 
-  // By a warp: each lane has the features that it also has of other columns.
+  // By a warp: a lane has the same features of every column.
   __device__ void add_in_double(int row, int64_t column) {
     const int64_t at = place_.row_begin + row;
     const RowReader<double> x(p_, p_.left, place_.batch, at);
@@ -192,46 +240,64 @@ class ProductGradient {
                        partial[k]);
   }
 
-  // A warp has 16 rows, a lane 4 rows and 4 features, and of each 8 columns the first or the last 4.
-  __device__ void add_differences(const ProductStage& stage, int64_t first) {
-    const int half = Tile::lane() / 16, quarter = Tile::lane() % 4, features = quarter * 4;
-    const Piece* const rows = stage.pieces[quarter % 2][quarter / 2];
-    const auto row_of = [&](int r) {  // so that four rows' weights stand in different banks
-      return Tile::warp() * kWarpRows + r / 2 * 8 + Tile::lane() % 16 / 4 * 2 + r % 2;
-    };
-    FourFloats x[4], sums[4] = {};
+  // A warp has 16 rows by 16 features, as two blocks of the instruction; each warp's columns have units of their own.
+  __device__ void subtract_products(const ProductStage& stage, int64_t first) {
+    const int block = Tile::lane() / 8, in_block = Tile::lane() % 8;
+    const int rows = Tile::warp() * kWarpRows;
+    float sums[2][4] = {};
 #pragma unroll
-    for (int r = 0; r < 4; ++r) x[r] = four(&rows[row_of(r)]);
-#pragma unroll 2
-    for (int column = half * 4; column < kProductColumns; column += 8) {
-      FourFloats weights[4];
+    for (int strip = 0; strip < kProductColumns / 32; ++strip) {
+      float parts[2][4] = {};
 #pragma unroll
-      for (int r = 0; r < 4; ++r) weights[r] = four(&shared_.rows[row_of(r)].weights[column]);
+      for (int column = strip * 32; column < strip * 32 + 32; column += 16) {
+        uint32_t weights[2][4], y[2][4];  // [high, low]
 #pragma unroll
-      for (int c = 0; c < 4; ++c) {
-        const FourFloats y = four(&rows[kUnitRows + column + c]);
+        for (int part = 0; part < 2; ++part) {
+          cuda::load_matrices(
+              weights[part],
+              &shared_.weights[part][column / 8 + block / 2][rows + block % 2 * 8 + in_block]);
+          cuda::load_matrices<true>(
+              y[part],
+              &stage.pieces[part][block / 2][kUnitRows + column + block % 2 * 8 + in_block]);
+        }
 #pragma unroll
-        for (int r = 0; r < 4; ++r)
+        for (int n = 0; n < 2; ++n)
+          multiply_split(parts[n], weights, {y[0][2 * n], y[0][2 * n + 1]},
+                         {y[1][2 * n], y[1][2 * n + 1]});
+      }
 #pragma unroll
-          for (int k = 0; k < 4; ++k)
-            sums[r].at[k] = ::fmaf(weights[r].at[c], x[r].at[k] - y.at[k], sums[r].at[k]);
+      for (int h = 0; h < 2; ++h) {
+        const float unit = shared_.units[strip][rows + 8 * h + Tile::g()];
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          sums[i / 2][2 * h + i % 2] =
+              ::fmaf(unit, parts[i / 2][2 * h + i % 2], sums[i / 2][2 * h + i % 2]);
       }
     }
-    // The two halves of a row's columns are folded; each lane keeps two features of four.
 #pragma unroll
-    for (int r = 0; r < 4; ++r)
-#pragma unroll
-      for (int k = 0; k < 2; ++k) {
-        const float mine = half == 0 ? sums[r].at[k] : sums[r].at[k + 2];
-        const float other = half == 0 ? sums[r].at[k + 2] : sums[r].at[k];
-        const float sum = mine + __shfl_xor_sync(0xffffffffu, other, 16);
-        const int64_t feature = first + features + 2 * half + k;
-        if (row_of(r) < place_.rows && feature < end_feature())
-          partial_of_place()[row_of(r) * pass_.width + feature] += static_cast<double>(sum);
-      }
+    for (int i = 0; i < 8; ++i) {
+      const int row = rows + i / 2 % 2 * 8 + Tile::g();
+      const int64_t feature = first + i / 4 * 8 + 2 * Tile::t() + i % 2;
+      if (row < place_.rows && feature < end_feature())
+        partial_of_place()[row * pass_.width + feature] -= static_cast<double>(sums[i / 4][i % 4]);
+    }
   }
-  static __device__ FourFloats four(const void* from) {
-    return *static_cast<const FourFloats*>(from);
+
+  // What subtract_products() leaves out.
+  __device__ void add_rows() {
+    auto* const weights = reinterpret_cast<double*>(&shared_.weights);
+    row_weights_.for_totals(kUnitRows, [&](int row, int, double total) { weights[row] = total; });
+    __syncthreads();
+    const int64_t features = end_feature() - begin_feature();
+    for (int64_t i = threadIdx.x; i < place_.rows * features; i += kProductThreads) {
+      const int64_t row = i / features, k = begin_feature() + i % features;
+      const auto info = info_of<double, Metric>(p_, p_.left, pass_.left_info, place_.batch,
+                                                place_.row_begin + row);
+      const RowReader<double> x(p_, p_.left, place_.batch, place_.row_begin + row);
+      const double translated = Metric::Row::prepare(x(k), info) - static_cast<double>(center_[k]);
+      double& partial = partial_of_place()[row * pass_.width + k];
+      partial = fma(weights[row], translated, partial);
+    }
   }
 
   const Problem& p_;
@@ -241,6 +307,8 @@ class ProductGradient {
   const FloatCare<Metric> care_;
   ProductGradientShared& shared_;
   Tile tile_;
+  const float* center_;
+  RowTotals<1> row_weights_;
   FloatPair parameters_[Sums];
   float lambdas_[Sums];
   ProductSums<Sums> by_parameter_;

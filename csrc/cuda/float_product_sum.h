@@ -39,7 +39,7 @@ class ProductSum {
         });
     sums_.flush(Tile::t());
     double* partial = static_cast<double*>(pass_.partial) + place_.partial * pass_.width;
-    sums_.for_totals(place_.rows, [&](int row, int s, double total) {
+    sums_.totals.for_totals(place_.rows, [&](int row, int s, double total) {
       if (first_ + s < pass_.width) partial[row * pass_.width + first_ + s] = total;
     });
   }
@@ -77,14 +77,15 @@ class ProductSum {
       float values[Sums];
 #pragma unroll
       for (int s = 0; s < Sums; ++s) values[s] = shared_.values[tile.slot][s][Tile::column(c)];
-      pairs([&](int r, FloatPair d, float sum, float error) {
-        const bool doubt = care_.doubts_products(d.hi, sum, error);
+      pairs([&](int r, FloatPair d, const PairSquares& of) {
+        const bool doubt = care_.doubts_products(d.hi, of.squares, of.error);
         const int pair = c * 8 + r;
         if (doubt) doubtful[pair / 32] |= 1u << pair % 32;
 #pragma unroll
         for (int s = 0; s < Sums; ++s) {
           const float kernel = exp2(Exponential::log_value(d, parameters[s]));
-          sums_.sums[r][s] = ::fmaf(doubt ? 0.0f : kernel, values[s], sums_.sums[r][s]);
+          const float sum = ::fmaf(kernel, values[s], sums_.sums[r][s]);
+          sums_.sums[r][s] = doubt ? sums_.sums[r][s] : sum;
         }
       });
     });

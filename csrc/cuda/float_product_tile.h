@@ -23,6 +23,7 @@ SEMIDEEP_MATH_BEGIN
 constexpr int kProductThreads = 128;
 constexpr int kProductColumns = 128;
 constexpr int kProductFlushTiles = 8;
+constexpr int kHalfExponent = 14;  // of what is scaled to become halves: it is then below 2^15
 static_assert(kProductThreads == kProductColumns);  // a thread copies what one column brings
 
 // One step's features of one row are two octets. Each is four floats and four more, or eight halves as they were
@@ -40,6 +41,38 @@ struct ProductShared {
   ProductStage stages[Stages];
   RowFacts columns[Stages][kProductColumns];  // of successive tiles
   RowFacts rows[kUnitRows];
+};
+
+// As exponents: the largest power of two that is not above a positive float, and from one to the power.
+__device__ __forceinline__ int log2_below(float value) {
+  return static_cast<int>(__float_as_uint(value) >> 23) - 127;
+}
+__device__ __forceinline__ float power_of_two(int exponent) {
+  return __uint_as_float(static_cast<uint32_t>(127 + exponent) << 23);
+}
+
+// Floats as two halves each, high[0] and low[0] those of the first.
+struct SplitPair {
+  uint32_t high, low;
+  __device__ __forceinline__ SplitPair(float a, float b) {
+    high = cuda::float16_bits(a, b);
+    low = cuda::float16_bits(a - cuda::float16_value(static_cast<uint16_t>(high)),
+                             b - cuda::float16_value(static_cast<uint16_t>(high >> 16)));
+  }
+};
+
+// sums += a b, of blocks of halves. The small terms first: less is truncated.
+__device__ __forceinline__ void multiply_split(float (&sums)[4], const uint32_t (&a)[2][4],
+                                               const uint32_t (&b_high)[2],
+                                               const uint32_t (&b_low)[2]) {
+  cuda::multiply_halves(sums, a[1], b_high);
+  cuda::multiply_halves(sums, a[0], b_low);
+  cuda::multiply_halves(sums, a[0], b_high);
+}
+
+// What is known of a pair: |x - y|^2, and that may be wrong by so much.
+struct PairSquares {
+  float squares, error;
 };
 
 // Steps of features, from `first` on.
@@ -93,9 +126,9 @@ class ProductTile {
     return place_.column_begin + (has_column(column) ? column : columns_ - 1);
   }
 
-  // Takes each tile's features through the stages, split, then those of `again` once more, as differences take them,
-  // and calls use(stage, at) with each. copy_column(at, column) is called in good time before a tile's first use, on
-  // one thread for each column, to begin copies of its own.
+  // Takes each tile's features through the stages, split, then y's of `again` once more, and calls use(stage, at) with
+  // each. copy_column(at, column) is called in good time before a tile's first use, on one thread for each column, to
+  // begin copies of its own.
   template <class CopyColumn, class Use>
   __device__ void run(const StepRange& again, CopyColumn&& copy_column, Use&& use) {
     again_ = again;
@@ -106,7 +139,8 @@ class ProductTile {
                            facts_.right + place_.batch * p_.right.count + column_at(column), true);
       copy_column(at, column);
     };
-    // What a tile's columns bring comes with the step before its first, so that a barrier lies between.
+    // What a tile's columns bring comes with the step before its first, so that a barrier lies between. Its slot is
+    // free by then, since a tile has more than one step: fewer features are float_direct.h's.
     const auto copy_next = [&](int stage) {
       if (exists(next)) {
         copy(next, shared_.stages[stage]);
@@ -139,7 +173,6 @@ class ProductTile {
   }
 
   __device__ void multiply(const ProductStage& stage) {
-    constexpr int kHigh = 0, kLow = 1;
     const int block = lane() / 8, row = lane() % 8;
     uint32_t y[4][4];  // [block of columns][two octets high, two low]
 #pragma unroll
@@ -152,21 +185,13 @@ class ProductTile {
 #pragma unroll
       for (int part = 0; part < 2; ++part)
         cuda::load_matrices(x[part], &stage.pieces[part][block / 2][m * 16 + block % 2 * 8 + row]);
-      float sums[4][4] = {};
-      // The small terms first: less is truncated.
 #pragma unroll
-      for (int n = 0; n < 4; ++n)
-        cuda::multiply_halves(sums[n], x[kLow], {y[n][2 * kHigh], y[n][2 * kHigh + 1]});
+      for (int n = 0; n < 4; ++n) {
+        float sums[4] = {};
+        multiply_split(sums, x, {y[n][0], y[n][1]}, {y[n][2], y[n][3]});
 #pragma unroll
-      for (int n = 0; n < 4; ++n)
-        cuda::multiply_halves(sums[n], x[kHigh], {y[n][2 * kLow], y[n][2 * kLow + 1]});
-#pragma unroll
-      for (int n = 0; n < 4; ++n)
-        cuda::multiply_halves(sums[n], x[kHigh], {y[n][2 * kHigh], y[n][2 * kHigh + 1]});
-#pragma unroll
-      for (int n = 0; n < 4; ++n)
-#pragma unroll
-        for (int e = 0; e < 4; ++e) products_[m][n][e] += sums[n][e];
+        for (int e = 0; e < 4; ++e) products_[m][n][e] += sums[e];
+      }
     }
   }
 
@@ -175,10 +200,17 @@ class ProductTile {
     for (int i = 0; i < 64; ++i) products_[i / 16][i / 4 % 4][i % 4] = 0.0f;
   }
 
+  // A pair's product; once of_pair has been called with it, the place is the caller's.
+  __device__ float& product(int r, int c) { return products_[r / 2][c / 2][r % 2 * 2 + c % 2]; }
+  // The power of two that a column's features are to be multiplied by for them to be what was given.
+  __device__ float column_unit(const StepPlace& tile, int c) const {
+    return power_of_two(-exponent_of(shared_.columns[tile.slot][column(c)].norm));
+  }
+
   // From products to distances: calls of_column(c, pairs) for each of the lane's columns, which calls
-  // pairs(of_pair) for of_pair(r, distance, squares, error of the squares) with each of its rows.
+  // pairs(of_pair) for of_pair(r, distance, PairSquares) with each of its rows.
   template <class OfColumn>
-  __device__ void for_distances(const StepPlace& tile, OfColumn&& of_column) const {
+  __device__ void for_distances(const StepPlace& tile, OfColumn&& of_column) {
     RowFacts x[8];
     float unit[8];
 #pragma unroll
@@ -189,16 +221,17 @@ class ProductTile {
 #pragma unroll
     for (int c = 0; c < 8; ++c) {
       const RowFacts y = shared_.columns[tile.slot][column(c)];
-      const float y_unit = power_of_two(-exponent_of(y.norm));
+      const float y_unit = column_unit(tile, c);
       of_column(c, [&](auto&& of_pair) {
 #pragma unroll
         for (int r = 0; r < 8; ++r) {
           // -2 <x, y>, exactly as the products came
-          const float product = products_[r / 2][c / 2][r % 2 * 2 + c % 2] * (unit[r] * y_unit);
-          const float both = x[r].norm + y.norm, sum = both + product;
-          const float lost = ((both - sum) + product) + (x[r].norm_rest + y.norm_rest);
+          const float twice = product(r, c) * (unit[r] * y_unit);
+          const float both = x[r].norm + y.norm, sum = both + twice;
+          const float lost = ((both - sum) + twice) + (x[r].norm_rest + y.norm_rest);
           const FloatPair d = float_distance<Metric>({sum, lost}, p_.features);
-          of_pair(r, d, sum, ::fmaf(split_error_, both, 0.5f * kSumError * ::fabsf(product)));
+          const float error = ::fmaf(split_error_, both, 0.5f * kSumError * ::fabsf(twice));
+          of_pair(r, d, PairSquares{sum, error});
         }
       });
     }
@@ -213,6 +246,8 @@ class ProductTile {
     if (at.step + 1 < steps_ + again_.count) return {at.begin, at.step + 1, at.slot};
     return {at.begin + kProductColumns, 0, following(at.slot)};
   }
+  // Whether a step needs features of x: once there are weights, products of these and y do not.
+  __device__ bool takes_left(const StepPlace& at) const { return at.step < steps_; }
   // Where the features of a step begin.
   __device__ int64_t feature_of(int step) const {
     return int64_t{step < steps_ ? step : step - steps_ + again_.first} * kStepFeatures;
@@ -221,12 +256,7 @@ class ProductTile {
   // The power of two, as its exponent, that brings a row's features below 2^15, none being larger than the root of
   // the norm; what float16 cannot hold of them is then below 2^-39 of that root. From 1e-30 to 1e36, powers stay in
   // range.
-  static __device__ int exponent_of(float norm) {
-    return 14 - ((static_cast<int>(__float_as_uint(norm) >> 23) - 127) >> 1);
-  }
-  static __device__ float power_of_two(int exponent) {
-    return __uint_as_float(static_cast<uint32_t>(127 + exponent) << 23);
-  }
+  static __device__ int exponent_of(float norm) { return kHalfExponent - (log2_below(norm) >> 1); }
 
   // Of each 64 rows of a stage, a thread copies and converts one octet of one; neighbouring threads have neighbouring
   // rows, in other banks, and the warp all of 16 rows' features.
@@ -262,30 +292,37 @@ class ProductTile {
                          : of_row(p_.right, column_at(at.begin + own_row(i) - kUnitRows));
     }
     const int64_t begin = feature_of(at.step) * size;
-    const int64_t left = (p_.features - octet() * 8) * size - begin;
+    const OctetBytes octets{begin, (p_.features - octet() * 8) * size - begin,
+                            static_cast<int>(size * 8), takes_left(at)};
     if (odd_ % 16 == 0) {
-      copy_octets<16>(begin, left, size, to);
+      copy_octets<16>(octets, to);
     } else if (odd_ % 8 == 0) {
-      copy_octets<8>(begin, left, size, to);
+      copy_octets<8>(octets, to);
     } else if (odd_ % 4 == 0) {
-      copy_octets<4>(begin, left, size, to);
+      copy_octets<4>(octets, to);
     } else {
-      copy_octets<2>(begin, left, size, to);
+      copy_octets<2>(octets, to);
     }
   }
-  // From byte `begin` of the rows on; `left` bytes of the octet's features exist, the others become 0.
+  // An octet in its row: where it begins, so many bytes, of which those before `left` exist and others become 0.
+  struct OctetBytes {
+    int64_t begin, left;
+    int size;
+    bool of_x;  // or of y alone
+  };
   template <int Bytes>
-  __device__ void copy_octets(int64_t begin, int64_t left, int64_t size, ProductStage& to) const {
+  __device__ void copy_octets(const OctetBytes& octets, ProductStage& to) const {
 #pragma unroll
     for (int which = 0; which < (Bytes == 2 ? 1 : 2); ++which) {
-      if (which * 16 >= size * 8) continue;  // of halves, an octet takes one piece
+      if (which * 16 >= octets.size) continue;  // of halves, an octet takes one piece
 #pragma unroll
       for (int i = 0; i < kOwnRows; ++i) {
+        if (i == 0 && !octets.of_x) continue;
         char* piece = reinterpret_cast<char*>(&to.pieces[which][octet()][own_row(i)]);
 #pragma unroll
         for (int at = 0; at < 16; at += Bytes)
-          cuda::copy_async<Bytes>(piece + at, own_[i] + begin + which * 16 + at,
-                                  which * 16 + at < left);
+          cuda::copy_async<Bytes>(piece + at, own_[i] + octets.begin + which * 16 + at,
+                                  which * 16 + at < octets.left);
       }
     }
   }
@@ -297,45 +334,35 @@ class ProductTile {
     return raw - center;
   }
 
-  // Makes what the thread copied an operand of products: high and low halves. Or of differences: those of prepared rows
-  // are taken after their translation, those of raw rows of what was given; rows that floats cannot stand for, whose
-  // pairs all weigh 0, become 0, lest the weights meet an infinity.
+  // Splits what the thread copied. Rows that floats cannot stand for, whose pairs all weigh 0, become 0, lest the
+  // weights meet an infinity.
   __device__ void convert(ProductStage& stage, const StepPlace& at) const {
     const auto* from = reinterpret_cast<const Piece*>(center_ + feature_of(at.step) + octet() * 8);
     float center[8];
     floats_of(from[0], from[1], center);
 #pragma unroll
     for (int i = 0; i < kOwnRows; ++i) {
+      if (i == 0 && !takes_left(at)) continue;
       const int row = own_row(i);
       const RowFacts facts = i == 0 ? shared_.rows[row] : shared_.columns[at.slot][row - kUnitRows];
       Piece& first = stage.pieces[0][octet()][row];
       Piece& second = stage.pieces[1][octet()][row];
-      float values[8];
-      load(first, second, values);
-      Piece results[2];
-      if (at.step < steps_) {
+      Piece high{}, low{};
+      if (facts.norm == facts.norm) {
+        float values[8];
+        load(first, second, values);
         const float scale = power_of_two(exponent_of(facts.norm));
 #pragma unroll
         for (int k = 0; k < 4; ++k) {
           const float even = prepared(values[2 * k], center[2 * k], facts) * scale;
           const float odd = prepared(values[2 * k + 1], center[2 * k + 1], facts) * scale;
-          const uint32_t high = cuda::float16_bits(even, odd);
-          results[0].words[k] = high;
-          results[1].words[k] =
-              cuda::float16_bits(even - cuda::float16_value(static_cast<uint16_t>(high)),
-                                 odd - cuda::float16_value(static_cast<uint16_t>(high >> 16)));
-        }
-      } else {
-        const bool suits = facts.norm == facts.norm;
-#pragma unroll
-        for (int k = 0; k < 8; ++k) {
-          const float value =
-              Metric::Row::has_info ? prepared(values[k], center[k], facts) : values[k];
-          results[k / 4].words[k % 4] = __float_as_uint(suits ? value : 0.0f);
+          const SplitPair split(even, odd);
+          high.words[k] = split.high;
+          low.words[k] = split.low;
         }
       }
-      first = results[0];
-      second = results[1];
+      first = high;
+      second = low;
     }
   }
 
@@ -364,19 +391,17 @@ class ProductTile {
   const float split_error_;
   const int odd_;
   StepRange again_;
-  const char* own_
-      [kOwnRows];  // of the tile that is copied: the octet of the thread's rows, at the first step
+  const char* own_[kOwnRows];  // where the thread's octets of the tile begin that is copied
   Products products_;
 };
 
-// Sums in float over the columns of the lane's 8 rows, and what they come to in double.
+// Sums over columns in double, of rows.
 template <int Sums>
-struct ProductSums {
-  float sums[8][Sums] = {};
+struct RowTotals {
   double totals[2][Sums] = {};
 
-  // A row's 4 lanes fold their sums; lane t keeps those of the rows 16 t + g and 16 t + g + 8.
-  __device__ void flush(int t) {
+  // Those of the lane's 8 rows: a row's 4 lanes fold them; lane t keeps those of the rows 16 t + g and 16 t + g + 8.
+  __device__ void add(const float (&sums)[8][Sums], int t) {
 #pragma unroll
     for (int r = 0; r < 8; ++r)
 #pragma unroll
@@ -385,11 +410,11 @@ struct ProductSums {
         sum += __shfl_xor_sync(0xffffffffu, sum, 1);
         sum += __shfl_xor_sync(0xffffffffu, sum, 2);
         if (t == r / 2) totals[r % 2][s] += static_cast<double>(sum);
-        sums[r][s] = 0.0f;
       }
   }
 
-  // Calls f(row, sum, total), of each row on one thread; the warps' columns are folded in order, in shared memory that is otherwise done with.
+  // Calls f(row, sum, total), of each row on one thread; the warps' columns are folded in order, in shared memory that
+  // is otherwise done with.
   template <class F>
   __device__ void for_totals(int64_t rows, F&& f) {
     const int warp = threadIdx.x / kWarp, g = threadIdx.x % kWarp / 4, t = threadIdx.x % 4;
@@ -408,6 +433,19 @@ struct ProductSums {
           total += parts[(w * kUnitRows + row) * Sums + s];
         f(row, s, total);
       }
+  }
+};
+
+// Sums in float over the columns of the lane's 8 rows, and what they come to.
+template <int Sums>
+struct ProductSums {
+  float sums[8][Sums] = {};
+  RowTotals<Sums> totals;
+
+  __device__ void flush(int t) {
+    totals.add(sums, t);
+#pragma unroll
+    for (int i = 0; i < 8 * Sums; ++i) sums[i / Sums][i % Sums] = 0.0f;
   }
 };
 

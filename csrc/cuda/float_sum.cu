@@ -38,6 +38,7 @@ void run_direct_sum(const Launcher& launcher, Pass& pass) {
 template <class Metric, int Sums>
 void run_product_sum(const Launcher& launcher, Pass& pass) {
   const Problem& p = launcher.p;
+  static_assert(kMostDirectFeatures >= kStepFeatures);  // ProductTile::run counts on two steps
   const FloatFacts facts = find_facts<Metric>(launcher, pass);
   pass.width = p.parameters * p.columns;
   launcher.for_passes(pass, sizeof(double), kMostSpans, [&] {

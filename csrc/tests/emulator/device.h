@@ -183,12 +183,15 @@ inline void copies_wait() {
 }
 
 // A lane reads for itself what the others' addresses say: for the sanitizers the same.
+template <bool kTransposed = false>
 inline void load_matrices(uint32_t (&to)[4], const void* shared_row) {
-  for (int block = 0; block < 4; ++block) {
-    const auto row = __shfl_sync(0xffffffffu, reinterpret_cast<uint64_t>(shared_row),
-                                 block * 8 + emulator::lane() / 4);
-    emulator::check_row(reinterpret_cast<const void*>(row));
-    to[block] = reinterpret_cast<const uint32_t*>(row)[emulator::lane() % 4];
+  emulator::check_row(shared_row);
+  const int g = emulator::lane() / 4, t = emulator::lane() % 4;
+  for (int i = 0; i < 8; ++i) {
+    const int row = kTransposed ? 2 * t + i % 2 : g, at = kTransposed ? g : 2 * t + i % 2;
+    const auto halves = reinterpret_cast<const uint16_t*>(
+        __shfl_sync(0xffffffffu, reinterpret_cast<uint64_t>(shared_row), i / 2 * 8 + row));
+    to[i / 2] = i % 2 == 0 ? halves[at] : uint32_t{halves[at]} << 16 | to[i / 2];
   }
 }
 inline void multiply_halves(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {

@@ -1,4 +1,5 @@
 // The emulator's arithmetic: the matrix instruction, approximate functions, halves, bits.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -9,8 +10,8 @@ namespace kernels {
 
 using namespace semideep::cuda;
 
-__global__ void multiply(const uint16_t* a, const uint16_t* b,
-                         float* c) {  // 16 x 16, 8 x 16, 16 x 8; row-major
+// 16 x 16; 8 x 16, or transposed 16 x 8; 16 x 8; row-major
+__global__ void multiply(const uint16_t* a, const uint16_t* b, bool transposed, float* c) {
   auto* const left = shared_memory<uint16_t>();
   auto* const right = left + 256;
   for (int i = static_cast<int>(threadIdx.x); i < 256; i += 32) left[i] = a[i];
@@ -19,7 +20,10 @@ __global__ void multiply(const uint16_t* a, const uint16_t* b,
   const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
   uint32_t of_a[4], of_b[4];
   load_matrices(of_a, left + (lane % 16) * 16 + lane / 16 * 8);
-  load_matrices(of_b, right + lane % 8 * 16 + lane / 8 % 2 * 8);
+  if (transposed)
+    load_matrices<true>(of_b, right + lane % 16 * 8);
+  else
+    load_matrices(of_b, right + lane % 8 * 16 + lane / 8 % 2 * 8);
   float sums[4];
   for (int i = 0; i < 4; ++i) sums[i] = c[(g + i / 2 * 8) * 8 + 2 * t + i % 2];
   multiply_halves(sums, of_a, {of_b[0], of_b[1]});
@@ -52,7 +56,9 @@ void multiplies() {
   uint16_t a[256], b[128];
   float c[128], got[128];
   const auto half = [](float value) { return __float2half_rn(value).bits; };
-  const auto multiply = [&] { launch(kernels::multiply, 1, 32, 768, nullptr, +a, +b, +got); };
+  const auto multiply = [&](bool transposed = false) {
+    launch(kernels::multiply, 1, 32, 768, nullptr, +a, +b, transposed, +got);
+  };
   const auto fraction = [](int i) { return static_cast<float>(i * 7919 % 2048 - 1024) / 1024; };
   for (int i = 0; i < 256; ++i) a[i] = half(fraction(i));
   for (int i = 0; i < 128; ++i)
@@ -66,6 +72,15 @@ void multiplies() {
       check::that(std::abs(got[i * 8 + j] - exact) <= 18 * 0x1p-21,
                   "multiply_halves is a matrix product");
     }
+  uint16_t rows[128];
+  float before[128];
+  std::copy(b, b + 128, rows);
+  std::copy(got, got + 128, before);
+  for (int k = 0; k < 16; ++k)
+    for (int j = 0; j < 8; ++j) b[k * 8 + j] = rows[j * 16 + k];
+  std::copy(c, c + 128, got);
+  multiply(true);
+  check::that(std::equal(got, got + 128, before), "load_matrices transposes");
 
   for (uint16_t& value : a) value = half(1 + 0x1p-10f);
   for (uint16_t& value : b) value = half(0x1p-24f);  // subnormal
