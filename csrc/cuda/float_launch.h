@@ -12,11 +12,11 @@ FloatFacts find_facts(const Launcher& launcher, const Pass& pass) {
   const Problem& p = launcher.p;
   FloatFacts facts{};
   facts.features_padded = ceil_divide(p.features, kStepFeatures) * kStepFeatures;
-  facts.center_stride = facts.features_padded + 4;
+  facts.center_stride = facts.features_padded + kCenterFacts;
   auto* center = launcher.allocate<float>(p.batches * facts.center_stride);
   facts.center = center;
-  launcher.launch(find_center<Metric>, p.batches, kMergeThreads,
-                  2 * kMergeThreads * static_cast<int64_t>(sizeof(double)), p, pass, facts, center);
+  launcher.launch(find_center<Metric>, p.batches, kCenterThreads, sizeof(CenterShared), p, pass,
+                  facts, center);
   const auto of_side = [&](const Side& side, const void* infos) {
     const int64_t rows = p.batches * side.count;
     auto* to = launcher.allocate<RowFacts>(std::max<int64_t>(rows, 1));

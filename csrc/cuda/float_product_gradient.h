@@ -42,7 +42,7 @@ class ProductGradient {
         care_(problem, place.batch),
         shared_(*cuda::shared_memory<ProductGradientShared>()),
         tile_(problem, facts, place, shared_.tile),
-        center_(facts.center + place.batch * facts.center_stride) {
+        center_(facts.center_of(place.batch)) {
 #pragma unroll
     for (int s = 0; s < Sums; ++s) {
       parameters_[s] = bits_parameter(p_, place.batch, lambda_of(s));

@@ -8,8 +8,8 @@
 // no more bits and half the rate; its wider range is not missed where each row is scaled by a power of two. The
 // instruction truncates its sums, so they are kept short, and added up outside of it.
 //
-// Rows in half precision go the same way: as they are, one product of theirs would be exact, but translated, as they
-// must be to have no large norms cancel, a value has up to 24 bits again.
+// Rows in half precision that lie about 0 stay as they are, and one product of theirs is exact. Others go the same way
+// as float32: translated, as they must be to have no large norms cancel, a value has up to 24 bits again.
 //
 // A block of 4 warps takes 64 rows by 128 columns; each warp 64 by 32, as 4 x 4 blocks of the instruction. Features
 // pass through shared memory 16 at a time: copied while earlier ones are multiplied, then split where they are by the
@@ -100,10 +100,11 @@ class ProductTile {
         facts_(facts),
         place_(place),
         shared_(shared),
-        center_(facts.center + place.batch * facts.center_stride),
+        center_(facts.center_of(place.batch)),
         columns_(static_cast<int>(place.column_end - place.column_begin)),
         steps_(static_cast<int>(facts.features_padded / kStepFeatures)),
-        split_error_(kSplitError * center_[facts.features_padded]),
+        whole_(facts.fact_of(place.batch, kWhole) > 0.0f),
+        split_error_(whole_ ? 0.0f : kSplitError * facts.fact_of(place.batch, kConcentration)),
         odd_(odd_bytes()) {
     clear();
   }
@@ -173,25 +174,10 @@ class ProductTile {
   }
 
   __device__ void multiply(const ProductStage& stage) {
-    const int block = lane() / 8, row = lane() % 8;
-    uint32_t y[4][4];  // [block of columns][two octets high, two low]
-#pragma unroll
-    for (int n = 0; n < 4; ++n)
-      cuda::load_matrices(
-          y[n], &stage.pieces[block / 2][block % 2][kUnitRows + warp() * 32 + n * 8 + row]);
-#pragma unroll
-    for (int m = 0; m < 4; ++m) {
-      uint32_t x[2][4];  // [high, low][rows g and g + 8 of the first octet, then of the second]
-#pragma unroll
-      for (int part = 0; part < 2; ++part)
-        cuda::load_matrices(x[part], &stage.pieces[part][block / 2][m * 16 + block % 2 * 8 + row]);
-#pragma unroll
-      for (int n = 0; n < 4; ++n) {
-        float sums[4] = {};
-        multiply_split(sums, x, {y[n][0], y[n][1]}, {y[n][2], y[n][3]});
-#pragma unroll
-        for (int e = 0; e < 4; ++e) products_[m][n][e] += sums[e];
-      }
+    if (whole_) {
+      multiply<true>(stage);
+    } else {
+      multiply<false>(stage);
     }
   }
 
@@ -239,6 +225,34 @@ class ProductTile {
 
  private:
   using Products = float[4][4][4];
+
+  template <bool kWhole>
+  __device__ void multiply(const ProductStage& stage) {
+    const int block = lane() / 8, row = lane() % 8;
+    uint32_t y[4][4];  // [block of columns][two octets high, two low]
+#pragma unroll
+    for (int n = 0; n < 4; ++n)
+      cuda::load_matrices(
+          y[n], &stage.pieces[block / 2][block % 2][kUnitRows + warp() * 32 + n * 8 + row]);
+#pragma unroll
+    for (int m = 0; m < 4; ++m) {
+      uint32_t x[2][4];  // [high, low][rows g and g + 8 of the first octet, then of the second]
+#pragma unroll
+      for (int part = 0; part < (kWhole ? 1 : 2); ++part)
+        cuda::load_matrices(x[part], &stage.pieces[part][block / 2][m * 16 + block % 2 * 8 + row]);
+#pragma unroll
+      for (int n = 0; n < 4; ++n) {
+        float sums[4] = {};
+        if (kWhole) {
+          cuda::multiply_halves(sums, x[0], {y[n][0], y[n][1]});
+        } else {
+          multiply_split(sums, x, {y[n][0], y[n][1]}, {y[n][2], y[n][3]});
+        }
+#pragma unroll
+        for (int e = 0; e < 4; ++e) products_[m][n][e] += sums[e];
+      }
+    }
+  }
 
   static __device__ int following(int stage) { return stage + 1 < Stages ? stage + 1 : 0; }
   __device__ bool exists(const StepPlace& at) const { return has_column(at.begin); }
@@ -388,6 +402,7 @@ class ProductTile {
   Shared& shared_;
   const float* center_;
   const int columns_, steps_;
+  const bool whole_;  // low halves are 0
   const float split_error_;
   const int odd_;
   StepRange again_;
