@@ -17,9 +17,9 @@ constexpr float kLog2E = 1.44269504f;
 constexpr float kCareBits = 21.0f * kLog2E;  // beyond, an error of the tolerance in d is harmless
 constexpr float kLeastCareBits = 0.01f;      // so that equal rows are recognised under any lambda
 // Up to where the root of a sum of squares of differences is trusted. Of millions of simulated pairs, features of
-// falling size and a dominant one the worst, none was off by more than 1.4e-7, 1.7e-7 and 2e-7: 9e-7 in the kernel.
+// falling size and a dominant one the worst, none was off by more than 1.4e-7 and 1.7e-7: 9e-7 in the kernel.
 __host__ __device__ inline float direct_care_bits(int64_t features) {
-  return (features <= 4 ? 6.2f : features <= 8 ? 5.4f : 4.6f) * kLog2E;
+  return (features <= 4 ? 6.2f : 5.4f) * kLog2E;
 }
 // Rows of length one are rounded to floats: an error of about 2^-24 |u - v| in their distance |u - v|^2 / 2.
 constexpr float kUnitRowCare = 40.0f;

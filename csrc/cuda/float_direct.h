@@ -11,7 +11,8 @@ SEMIDEEP_MATH_BEGIN
 constexpr int kDirectThreads = 256;
 constexpr int kDirectColumns = 128;
 constexpr int kDirectRows = kUnitRows / 16;  // of a thread
-constexpr int kMostDirectFeatures = 16;
+constexpr int kMostDirectFeatures =
+    8;  // of sums: more cost less, and leave fewer pairs in doubt, by products
 constexpr int kFlushTiles = 8;  // sums are taken in float for so many tiles
 
 // A sum of squares of differences, a float, and what metrics make of it: hi + twice_lo / 2, since the root's Newton step
@@ -52,15 +53,12 @@ __device__ __forceinline__ FloatPair operator*(FloatPair a, DirectDistance b) {
 
 template <class Metric, int D>
 __device__ __forceinline__ DirectDistance direct_distance(const float (&x)[D], const float* y) {
-  // Several chains of additions of many features: less rounding than in one.
-  constexpr int kChains = D > 8 ? 4 : D > 4 ? 2 : 1;
-  float sums[kChains] = {Metric::power < 1.0 ? kLeastRootedSquares : 0.0f};
+  // Two chains of additions of many features: less rounding than in one.
+  constexpr int kChains = D > 4 ? 2 : 1;
+  float sums[2] = {Metric::power < 1.0 ? kLeastRootedSquares : 0.0f, 0.0f};
 #pragma unroll
   for (int k = 0; k < D; ++k) sums[k % kChains] = Metric::accumulate(sums[k % kChains], x[k], y[k]);
-#pragma unroll
-  for (int i = kChains / 2; i > 0; i /= 2)
-#pragma unroll
-    for (int chain = 0; chain < i; ++chain) sums[chain] += sums[chain + i];
+  if (kChains > 1) sums[0] += sums[1];
   return Metric::distance(DirectDistance(sums[0]), DirectDistance(1.0), DirectDistance(1.0),
                           DirectDistance(1.0));
 }
@@ -90,7 +88,7 @@ __device__ __forceinline__ void load_prepared(const Problem& p, const Side& side
 
 // partial[row][s] = sum_j k_l(d_ij) values[l, j, c] with s = l C + c
 template <class Metric, int D, int Sums>
-__global__ void __launch_bounds__(kDirectThreads, Sums == 1 && D <= 8 ? 2 : 1)
+__global__ void __launch_bounds__(kDirectThreads, Sums == 1 ? 2 : 1)
     float_direct_sum(const Problem p, const Pass pass) {
   auto& columns = cuda::shared_memory<DirectShared<D, Sums>>()->columns;
   const int64_t groups = (pass.width + Sums - 1) / Sums;

@@ -7,6 +7,7 @@
 
 SEMIDEEP_MATH_BEGIN
 
+constexpr int kMostDirectGradientFeatures = 16;
 constexpr int kMostGradientSums = 4;  // L C; beyond, the kernels in double serve
 // Squared distances for which floats keep the difference of two rows. Where prepared rows lie close together, their
 // differences are taken in double.

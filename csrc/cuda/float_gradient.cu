@@ -27,7 +27,6 @@ void run_direct_gradient(const Launcher& launcher, Pass& pass) {
 template <class Metric, int Sums>
 void run_product_gradient(const Launcher& launcher, Pass& pass) {
   const Problem& p = launcher.p;
-  static_assert(kMostDirectFeatures >= kStepFeatures);  // ProductTile::run counts on two steps
   const FloatFacts facts = find_facts<Metric>(launcher, pass);
   pass.width = (p.rows_gradient ? p.features : 0) + p.parameters;
   launcher.for_passes(pass, sizeof(double), kMostGradientSpans, [&] {
@@ -46,7 +45,7 @@ bool suits_gradient(const Problem& p) {
 bool run_float_gradient(const Launcher& launcher) {
   return launcher.p.task == Task::gradient && suits_gradient(launcher.p) &&
          visit_float_metric(launcher, [&]<class Metric, int Sums>(Pass& pass) {
-           if (launcher.p.features <= kMostDirectFeatures) {
+           if (launcher.p.features <= kMostDirectGradientFeatures) {
              run_direct_gradient<Metric, Sums>(launcher, pass);
            } else {
              run_product_gradient<Metric, Sums>(launcher, pass);

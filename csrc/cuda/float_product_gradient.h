@@ -18,10 +18,12 @@ SEMIDEEP_MATH_BEGIN
 // Products of values that floats multiply by whatever weights may be.
 constexpr float kMostProduct = 1e15f;
 
-constexpr int kGradientStages = 2;  // more would not fit the 64 KiB of compute capability 7.5
+// More would not fit the 64 KiB of compute capability 7.5. A tile has at least two steps: fewer features are
+// float_direct_gradient.h's.
+constexpr int kGradientStages = 2, kGradientSlots = 2;
 
 struct ProductGradientShared {
-  ProductShared<kGradientStages> tile;
+  ProductShared<kGradientStages, kGradientSlots> tile;
   // Of each row's octets of columns two pieces: high and low halves of scaled weights; and what those of a warp are to
   // be multiplied by.
   Piece weights[2][kProductColumns / 8][kUnitRows];
@@ -84,7 +86,7 @@ class ProductGradient {
   }
 
  private:
-  using Tile = ProductTile<Metric, kGradientStages>;
+  using Tile = ProductTile<Metric, kGradientStages, kGradientSlots>;
   static constexpr int kWarpRows = kUnitRows / (kProductThreads / kWarp);
 
   __device__ double* partial_of_place() const {

@@ -5,12 +5,12 @@
 
 SEMIDEEP_MATH_BEGIN
 
-constexpr int kSumStages = 3;
+constexpr int kSumStages = 3, kSumSlots = 4;  // a tile may have one step
 
 template <int Sums>
 struct ProductSumShared {
-  ProductShared<kSumStages> tile;
-  float values[kSumStages][Sums][kProductColumns];  // of successive tiles
+  ProductShared<kSumStages, kSumSlots> tile;
+  float values[kSumSlots][Sums][kProductColumns];
 };
 
 template <class Metric, int Sums>
@@ -45,7 +45,7 @@ class ProductSum {
   }
 
  private:
-  using Tile = ProductTile<Metric, kSumStages>;
+  using Tile = ProductTile<Metric, kSumStages, kSumSlots>;
 
   __device__ int64_t lambda_of(int s) const {
     return (first_ + s < pass_.width ? first_ + s : pass_.width - 1) / p_.columns;

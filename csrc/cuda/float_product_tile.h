@@ -36,10 +36,12 @@ struct ProductStage {
   Piece pieces[2][kStepFeatures / 8][kUnitRows + kProductColumns + 1];  // [which][octet][x's, y's]
 };
 
-template <int Stages>
+// A slot has what the columns of one tile bring. It is filled for a tile while another tile's step Stages - 1 before is
+// in use, so that Slots - 1 tiles must have more than Stages - 1 steps in all.
+template <int Stages, int Slots>
 struct ProductShared {
   ProductStage stages[Stages];
-  RowFacts columns[Stages][kProductColumns];  // of successive tiles
+  RowFacts columns[Slots][kProductColumns];
   RowFacts rows[kUnitRows];
 };
 
@@ -89,10 +91,10 @@ struct StepPlace {
 
 // Lane l of a warp has, of each 16 x 8 block of the instruction, the rows g and g + 8 and the columns 2 t and
 // 2 t + 1, where g = l / 4 and t = l % 4: in all 8 rows and 8 columns.
-template <class Metric, int Stages>
+template <class Metric, int Stages, int Slots>
 class ProductTile {
  public:
-  using Shared = ProductShared<Stages>;
+  using Shared = ProductShared<Stages, Slots>;
 
   __device__ ProductTile(const Problem& problem, const FloatFacts& facts, const Place& place,
                          Shared& shared)
@@ -140,8 +142,7 @@ class ProductTile {
                            facts_.right + place_.batch * p_.right.count + column_at(column), true);
       copy_column(at, column);
     };
-    // What a tile's columns bring comes with the step before its first, so that a barrier lies between. Its slot is
-    // free by then, since a tile has more than one step: fewer features are float_direct.h's.
+    // What a tile's columns bring comes with the step before its first, so that a barrier lies between.
     const auto copy_next = [&](int stage) {
       if (exists(next)) {
         copy(next, shared_.stages[stage]);
@@ -165,7 +166,7 @@ class ProductTile {
       copy_next(free);
       use(shared_.stages[stage], now);
       free = stage;
-      stage = following(stage);
+      stage = following<Stages>(stage);
       now = after(now);
       cuda::copies_wait<Stages - 2>();
       if (exists(now)) convert(shared_.stages[stage], now);
@@ -254,11 +255,14 @@ class ProductTile {
     }
   }
 
-  static __device__ int following(int stage) { return stage + 1 < Stages ? stage + 1 : 0; }
+  template <int Count>
+  static __device__ int following(int i) {
+    return i + 1 < Count ? i + 1 : 0;
+  }
   __device__ bool exists(const StepPlace& at) const { return has_column(at.begin); }
   __device__ StepPlace after(const StepPlace& at) const {
     if (at.step + 1 < steps_ + again_.count) return {at.begin, at.step + 1, at.slot};
-    return {at.begin + kProductColumns, 0, following(at.slot)};
+    return {at.begin + kProductColumns, 0, following<Slots>(at.slot)};
   }
   // Whether a step needs features of x: once there are weights, products of these and y do not.
   __device__ bool takes_left(const StepPlace& at) const { return at.step < steps_; }

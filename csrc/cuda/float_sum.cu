@@ -31,14 +31,12 @@ void run_direct_sum(const Launcher& launcher, Pass& pass) {
     default:
       break;
   }
-  if (launcher.p.features <= 8) return run_direct_sum<Metric, 8, Sums>(launcher, pass);
-  run_direct_sum<Metric, 16, Sums>(launcher, pass);
+  run_direct_sum<Metric, kMostDirectFeatures, Sums>(launcher, pass);
 }
 
 template <class Metric, int Sums>
 void run_product_sum(const Launcher& launcher, Pass& pass) {
   const Problem& p = launcher.p;
-  static_assert(kMostDirectFeatures >= kStepFeatures);  // ProductTile::run counts on two steps
   const FloatFacts facts = find_facts<Metric>(launcher, pass);
   pass.width = p.parameters * p.columns;
   launcher.for_passes(pass, sizeof(double), kMostSpans, [&] {
