@@ -57,6 +57,10 @@ struct RowReader {
         half(side.half),
         at(batch * side.rows_batch_stride + row * side.rows_row_stride),
         tangent_at((batch * side.count + row) * p.features) {}
+  // Of rows in float32 or half precision.
+  SEMIDEEP_INLINE float as_float(int64_t k) const {
+    return half == Half::none ? static_cast<const float*>(rows)[at + k] : half_at(k);
+  }
   SEMIDEEP_INLINE S operator()(int64_t k) const {
     return with_tangent<S>(value(k), tangents ? element_at(tangents, dtype, tangent_at + k) : 0.0);
   }
@@ -64,7 +68,10 @@ struct RowReader {
  private:
   SEMIDEEP_INLINE double value(int64_t k) const {
     if (half == Half::none) return element_at(rows, dtype, at + k);
-    return static_cast<double>(half_value(static_cast<const uint16_t*>(rows)[at + k], half));
+    return static_cast<double>(half_at(k));
+  }
+  SEMIDEEP_INLINE float half_at(int64_t k) const {
+    return half_value(static_cast<const uint16_t*>(rows)[at + k], half);
   }
 };
 

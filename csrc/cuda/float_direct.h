@@ -77,23 +77,81 @@ struct DirectShared {
 template <class Metric, int D>
 __device__ __forceinline__ void load_prepared(const Problem& p, const Side& side, const void* infos,
                                               int64_t batch, int64_t at, float (&to)[D]) {
-  auto info = info_of<double, Metric>(p, side, infos, batch, at);
-  // A zero row under cosine: no sum of squares gives its distances.
-  if (Metric::Row::has_info && info.stat != 1.0) info.scale = NAN;
   const RowReader<double> read(p, side, batch, at);
+  if constexpr (Metric::Row::has_info) {
+    auto info = info_of<double, Metric>(p, side, infos, batch, at);
+    if (info.stat != 1.0) info.scale = NAN;  // a zero row: no sum of squares gives its distances
 #pragma unroll
-  for (int k = 0; k < D; ++k)
-    to[k] = k < p.features ? static_cast<float>(Metric::Row::prepare(read(k), info)) : 0.0f;
+    for (int k = 0; k < D; ++k)
+      to[k] = k < p.features ? static_cast<float>(Metric::Row::prepare(read(k), info)) : 0.0f;
+  } else {
+#pragma unroll
+    for (int k = 0; k < D; ++k) to[k] = k < p.features ? read.as_float(k) : 0.0f;
+  }
 }
+
+// The columns of one tile after the other in shared memory, each read by one thread while the tile before is in use.
+template <class Metric, int D, int Sums>
+class DirectTiles {
+ public:
+  using Column = DirectColumn<D, Sums>;
+
+  // With the values of the sums from `first` on.
+  __device__ DirectTiles(const Problem& problem, const Pass& pass, const Place& place,
+                         int64_t first)
+      : p_(problem),
+        pass_(pass),
+        place_(place),
+        first_(first),
+        columns_(cuda::shared_memory<DirectShared<D, Sums>>()->columns) {
+    fetch(place.column_begin);
+  }
+
+  __device__ const Column& operator[](int column) const { return columns_[column]; }
+  // Makes the tile that begins there the block's; those before it must have been.
+  __device__ void advance(int64_t begin) {
+    __syncthreads();  // until all are done with the last tile
+    if (threadIdx.x < kDirectColumns) columns_[threadIdx.x] = next_;
+    __syncthreads();
+    fetch(begin + kDirectColumns);
+  }
+
+ private:
+  // Columns past the end repeat the last one, with the value 0.
+  __device__ void fetch(int64_t begin) {
+    if (threadIdx.x >= kDirectColumns || begin >= place_.column_end) return;
+    const bool exists = begin + threadIdx.x < place_.column_end;
+    const int64_t at = exists ? begin + threadIdx.x : place_.column_end - 1;
+    float y[D];
+    load_prepared<Metric>(p_, p_.right, pass_.right_info, place_.batch, at, y);
+#pragma unroll
+    for (int k = 0; k < D; ++k) next_.features[k] = y[k];
+#pragma unroll
+    for (int i = 0; i < Sums; ++i) {
+      const int64_t s = first_ + i;
+      next_.values[i] = exists && s < p_.parameters * p_.columns
+                            ? static_cast<float>(value_at(p_, p_.right, place_.batch,
+                                                          s / p_.columns, at, s % p_.columns))
+                            : 0.0f;
+    }
+  }
+
+  const Problem& p_;
+  const Pass& pass_;
+  const Place& place_;
+  const int64_t first_;
+  Column (&columns_)[kDirectColumns];
+  Column next_;
+};
 
 // partial[row][s] = sum_j k_l(d_ij) values[l, j, c] with s = l C + c
 template <class Metric, int D, int Sums>
 __global__ void __launch_bounds__(kDirectThreads, Sums == 1 ? 2 : 1)
     float_direct_sum(const Problem p, const Pass pass) {
-  auto& columns = cuda::shared_memory<DirectShared<D, Sums>>()->columns;
   const int64_t groups = (pass.width + Sums - 1) / Sums;
   const Place place(p, pass, blockIdx.x / groups);
   const int64_t first = blockIdx.x % groups * Sums;
+  DirectTiles<Metric, D, Sums> columns(p, pass, place, first);
   const int row = threadIdx.x % 16, group = threadIdx.x / 16;
   const auto row_at = [&](int r) {
     return place.row_begin + (row + 16 * r < place.rows ? row + 16 * r : place.rows - 1);
@@ -116,26 +174,7 @@ __global__ void __launch_bounds__(kDirectThreads, Sums == 1 ? 2 : 1)
   for (int64_t begin = place.column_begin; begin < place.column_end; begin += kDirectColumns) {
     const int64_t left = place.column_end - begin;
     const int count = left < kDirectColumns ? static_cast<int>(left) : kDirectColumns;
-    __syncthreads();  // until all are done with the last tile
-    if (threadIdx.x < kDirectColumns) {
-      // Columns past the end repeat the last one, with the value 0.
-      const bool exists = static_cast<int>(threadIdx.x) < count;
-      const int64_t at = exists ? begin + threadIdx.x : place.column_end - 1;
-      float y[D];
-      load_prepared<Metric>(p, p.right, pass.right_info, place.batch, at, y);
-#pragma unroll
-      for (int k = 0; k < D; ++k) columns[threadIdx.x].features[k] = y[k];
-#pragma unroll
-      for (int i = 0; i < Sums; ++i) {
-        const int64_t s = first + i;
-        columns[threadIdx.x].values[i] =
-            exists && s < pass.width
-                ? static_cast<float>(
-                      value_at(p, p.right, place.batch, s / p.columns, at, s % p.columns))
-                : 0.0f;
-      }
-    }
-    __syncthreads();
+    columns.advance(begin);
     uint32_t doubtful = 0;  // one bit for each pair: those are left out here and taken below
 #pragma unroll
     for (int i = 0; i < kDirectColumns / 16; ++i) {

@@ -24,10 +24,7 @@ class DirectGradient {
   static constexpr int kGroups = kDirectThreads / kRowThreads;
 
   __device__ DirectGradient(const Problem& problem, const Pass& pass, const Place& place)
-      : p_(problem),
-        pass_(pass),
-        place_(place),
-        columns_(cuda::shared_memory<DirectShared<D, Sums>>()->columns) {
+      : p_(problem), pass_(pass), place_(place), columns_(problem, pass, place, 0) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r)
       load_prepared<Metric>(p_, p_.left, pass.left_info, place.batch, row_at(r), x_[r]);
@@ -44,9 +41,7 @@ class DirectGradient {
   __device__ void run() {
     int tiles = 0;
     for (int64_t begin = place_.column_begin; begin < place_.column_end; begin += kDirectColumns) {
-      __syncthreads();  // until all are done with the last tile
-      if (threadIdx.x < kDirectColumns) load_column(begin);
-      __syncthreads();
+      columns_.advance(begin);
       add_tile(begin);
       if (++tiles % kFlushTiles == 0) flush();
     }
@@ -68,20 +63,6 @@ class DirectGradient {
   }
   __device__ double value(const Side& side, int s, int64_t at) const {
     return value_at(p_, side, place_.batch, lambda_of(s), at, s % p_.columns);
-  }
-
-  // Columns past the end repeat the last one, with the value 0.
-  __device__ void load_column(int64_t begin) {
-    const bool exists = begin + threadIdx.x < place_.column_end;
-    const int64_t at = exists ? begin + threadIdx.x : place_.column_end - 1;
-    DirectColumn<D, Sums>& column = columns_[threadIdx.x];
-    float y[D];
-    load_prepared<Metric>(p_, p_.right, pass_.right_info, place_.batch, at, y);
-#pragma unroll
-    for (int k = 0; k < D; ++k) column.features[k] = y[k];
-#pragma unroll
-    for (int s = 0; s < Sums; ++s)
-      column.values[s] = exists && s < sums() ? static_cast<float>(value(p_.right, s, at)) : 0.0f;
   }
 
   static __device__ bool suits(float squares) {
@@ -216,7 +197,7 @@ class DirectGradient {
   const Problem& p_;
   const Pass& pass_;
   const Place& place_;
-  DirectColumn<D, Sums> (&columns_)[kDirectColumns];
+  DirectTiles<Metric, D, Sums> columns_;
   FloatPair parameters_[Sums];
   float lambdas_[Sums];
   float x_[kRows][D], values_[kRows][Sums];
