@@ -11,8 +11,8 @@ SEMIDEEP_MATH_BEGIN
 constexpr int kDirectThreads = 256;
 constexpr int kDirectColumns = 128;
 constexpr int kDirectRows = kUnitRows / 16;  // of a thread
-constexpr int kMostDirectFeatures =
-    8;  // of sums: more cost less, and leave fewer pairs in doubt, by products
+// Of sums. More cost less by products (float_product_sum.h), and leave fewer pairs in doubt.
+constexpr int kMostDirectFeatures = 8;
 constexpr int kFlushTiles = 8;  // sums are taken in float for so many tiles
 
 // A sum of squares of differences, a float, and what metrics make of it: hi + twice_lo / 2, since the root's Newton step
@@ -20,11 +20,9 @@ constexpr int kFlushTiles = 8;  // sums are taken in float for so many tiles
 struct DirectDistance {
   float hi, twice_lo;
 
-  __device__ __forceinline__ DirectDistance(float sum)
-      : hi(sum), twice_lo(0.0f) {}                            // NOLINT: implicit
-  __device__ __forceinline__ DirectDistance(double constant)  // NOLINT: implicit
-      : DirectDistance(static_cast<float>(constant)) {}
   __device__ __forceinline__ DirectDistance(float h, float l) : hi(h), twice_lo(l) {}
+  __device__ __forceinline__ DirectDistance(double constant)  // NOLINT: implicit
+      : DirectDistance(static_cast<float>(constant), 0.0f) {}
 };
 constexpr float kLeastRootedSquares = 1e-36f;
 // Of at least that much.
@@ -59,7 +57,7 @@ __device__ __forceinline__ DirectDistance direct_distance(const float (&x)[D], c
 #pragma unroll
   for (int k = 0; k < D; ++k) sums[k % kChains] = Metric::accumulate(sums[k % kChains], x[k], y[k]);
   if (kChains > 1) sums[0] += sums[1];
-  return Metric::distance(DirectDistance(sums[0]), DirectDistance(1.0), DirectDistance(1.0),
+  return Metric::distance(DirectDistance(sums[0], 0.0f), DirectDistance(1.0), DirectDistance(1.0),
                           DirectDistance(1.0));
 }
 
