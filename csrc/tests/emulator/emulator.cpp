@@ -212,11 +212,16 @@ void complete(Thread& last, Thread* const* members, int count, bool orders_memor
 
 // The sum's terms lose what lies below the last bit of the largest, as in the least precise hardware.
 float truncated_sum(const double (&terms)[17]) {
-  double largest = 0, sum = 0;
-  for (double term : terms) largest = std::fmax(largest, std::fabs(term));
-  const bool exact = largest == 0 || !std::isfinite(largest);
-  const double unit = exact ? 0 : std::ldexp(1.0, std::ilogb(largest) - 23);
-  for (double term : terms) sum += exact ? term : std::trunc(term / unit) * unit;
+  double largest = 0, exact = 0;
+  for (double term : terms) {
+    largest = std::fmax(largest, std::fabs(term));
+    exact += term;
+  }
+  if (largest == 0 || !std::isfinite(exact)) return static_cast<float>(exact);
+  const double unit = std::ldexp(1.0, std::ilogb(largest) - 23), units = 1 / unit;
+  int64_t count = 0;
+  for (double term : terms) count += static_cast<int64_t>(term * units);
+  const double sum = static_cast<double>(count) * unit;
   const auto rounded = static_cast<float>(sum);
   return std::fabs(rounded) > std::fabs(sum) ? std::nextafter(rounded, 0.0f) : rounded;
 }
@@ -231,16 +236,19 @@ const Operands& operands(const Thread* lane) {
 }
 
 void multiply_halves(Thread* const* lanes) {
+  double a[16][16], b[8][16];
+  for (int k = 0; k < 16; ++k) {
+    const int t = k % 8 / 2;
+    for (int row = 0; row < 16; ++row)
+      a[row][k] = half(operands<Product>(lanes[row % 8 * 4 + t]).a[row / 8 + k / 8 * 2], k % 2);
+    for (int column = 0; column < 8; ++column)
+      b[column][k] = half(operands<Product>(lanes[column * 4 + t]).b[k / 8], k % 2);
+  }
   for (int row = 0; row < 16; ++row)
     for (int column = 0; column < 8; ++column) {
       float& c = operands<Product>(lanes[row % 8 * 4 + column / 2]).c[row / 8 * 2 + column % 2];
       double terms[17] = {c};
-      for (int k = 0; k < 16; ++k) {
-        const int t = k % 8 / 2;
-        const uint32_t a = operands<Product>(lanes[row % 8 * 4 + t]).a[row / 8 + k / 8 * 2];
-        const uint32_t b = operands<Product>(lanes[column * 4 + t]).b[k / 8];
-        terms[k + 1] = half(a, k % 2) * half(b, k % 2);
-      }
+      for (int k = 0; k < 16; ++k) terms[k + 1] = a[row][k] * b[column][k];
       c = truncated_sum(terms);
     }
 }
