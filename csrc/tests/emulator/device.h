@@ -182,17 +182,15 @@ inline void copies_wait() {
       static_cast<volatile uint16_t*>(copy->to)[i] = copy->reads ? copy->from[i] : 0;
 }
 
-// A lane reads for itself what the others' addresses say: for the sanitizers the same.
+// Each lane reads the row that it names, and the warp shares out what was read.
 template <bool kTransposed = false>
 inline void load_matrices(uint32_t (&to)[4], const void* shared_row) {
   emulator::check_row(shared_row);
-  const int g = emulator::lane() / 4, t = emulator::lane() % 4;
-  for (int i = 0; i < 8; ++i) {
-    const int row = kTransposed ? 2 * t + i % 2 : g, at = kTransposed ? g : 2 * t + i % 2;
-    const auto halves = reinterpret_cast<const uint16_t*>(
-        __shfl_sync(0xffffffffu, reinterpret_cast<uint64_t>(shared_row), i / 2 * 8 + row));
-    to[i / 2] = i % 2 == 0 ? halves[at] : uint32_t{halves[at]} << 16 | to[i / 2];
-  }
+  uint32_t words[4];
+  for (int i = 0; i < 4; ++i) words[i] = static_cast<const uint32_t*>(shared_row)[i];
+  const emulator::MatrixRow row{to, words, kTransposed};
+  emulator::wait_for_warp(emulator::Collective::load_matrices, 0xffffffffu,
+                          reinterpret_cast<uintptr_t>(&row));
 }
 inline void multiply_halves(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   const emulator::Product operands{c, a, b};

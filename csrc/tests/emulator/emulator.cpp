@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "emulator/fiber.h"
-#include "emulator/numbers.h"
+#include "emulator/matrices.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -23,10 +23,10 @@ namespace {
 
 enum class State { ready, at_barrier, in_collective, exited };
 
-constexpr const char* kNames[] = {"__syncwarp",       "__shfl_sync",    "__shfl_xor_sync",
-                                  "__shfl_down_sync", "__shfl_up_sync", "__ballot_sync",
-                                  "__any_sync",       "__all_sync",     "__reduce_add_sync",
-                                  "multiply_halves",  "multiply_bytes"};
+constexpr const char* kNames[] = {"__syncwarp",       "__shfl_sync",     "__shfl_xor_sync",
+                                  "__shfl_down_sync", "__shfl_up_sync",  "__ballot_sync",
+                                  "__any_sync",       "__all_sync",      "__reduce_add_sync",
+                                  "load_matrices",    "multiply_halves", "multiply_bytes"};
 
 constexpr int kThreads = 1024;
 constexpr unsigned kCopies =
@@ -210,72 +210,17 @@ void complete(Thread& last, Thread* const* members, int count, bool orders_memor
   if (orders_memory) release(departure);
 }
 
-// The sum's terms lose what lies below the last bit of the largest, as in the least precise hardware.
-float truncated_sum(const double (&terms)[17]) {
-  double largest = 0, exact = 0;
-  for (double term : terms) {
-    largest = std::fmax(largest, std::fabs(term));
-    exact += term;
-  }
-  if (largest == 0 || !std::isfinite(exact)) return static_cast<float>(exact);
-  const double unit = std::ldexp(1.0, std::ilogb(largest) - 23), units = 1 / unit;
-  int64_t count = 0;
-  for (double term : terms) count += static_cast<int64_t>(term * units);
-  const double sum = static_cast<double>(count) * unit;
-  const auto rounded = static_cast<float>(sum);
-  return std::fabs(rounded) > std::fabs(sum) ? std::nextafter(rounded, 0.0f) : rounded;
-}
-
-double half(uint32_t word, int which) {
-  return static_cast<double>(__half2float({static_cast<uint16_t>(word >> 16 * which)}));
-}
-
-template <class Operands>
-const Operands& operands(const Thread* lane) {
-  return *reinterpret_cast<const Operands*>(static_cast<uintptr_t>(lane->value));
-}
-
-void multiply_halves(Thread* const* lanes) {
-  double a[16][16], b[8][16];
-  for (int k = 0; k < 16; ++k) {
-    const int t = k % 8 / 2;
-    for (int row = 0; row < 16; ++row)
-      a[row][k] = half(operands<Product>(lanes[row % 8 * 4 + t]).a[row / 8 + k / 8 * 2], k % 2);
-    for (int column = 0; column < 8; ++column)
-      b[column][k] = half(operands<Product>(lanes[column * 4 + t]).b[k / 8], k % 2);
-  }
-  for (int row = 0; row < 16; ++row)
-    for (int column = 0; column < 8; ++column) {
-      float& c = operands<Product>(lanes[row % 8 * 4 + column / 2]).c[row / 8 * 2 + column % 2];
-      double terms[17] = {c};
-      for (int k = 0; k < 16; ++k) terms[k + 1] = a[row][k] * b[column][k];
-      c = truncated_sum(terms);
-    }
-}
-
-void multiply_bytes(Thread* const* lanes) {
-  for (int row = 0; row < 16; ++row)
-    for (int column = 0; column < 8; ++column) {
-      unsigned sum = 0;  // wraps, as the instruction does
-      for (int word = 0; word < 8; ++word) {
-        const uint32_t a =
-            operands<ByteProduct>(lanes[row % 8 * 4 + word % 4]).a[row / 8 + word / 4 * 2];
-        const uint32_t b = operands<ByteProduct>(lanes[column * 4 + word % 4]).b[word / 4];
-        for (int bit = 0; bit < 32; bit += 8) sum += (a >> bit & 255) * (b >> bit & 255);
-      }
-      int& c = operands<ByteProduct>(lanes[row % 8 * 4 + column / 2]).c[row / 8 * 2 + column % 2];
-      c = static_cast<int>(static_cast<unsigned>(c) + sum);
-    }
-}
-
 void compute(Collective kind, Thread* warp, Thread* const* members, int count) {
   uint64_t ballot = 0, sum = 0;
+  Lanes values = {};
   for (int i = 0; i < count; ++i) {
+    values[i] = members[i]->value;
     ballot |= uint64_t{members[i]->value != 0} << (members[i] - warp);
     sum += members[i]->value;
   }
-  if (kind == Collective::multiply_halves) multiply_halves(members);
-  if (kind == Collective::multiply_bytes) multiply_bytes(members);
+  if (kind == Collective::load_matrices) load_matrices(values);
+  if (kind == Collective::multiply_halves) multiply_halves(values);
+  if (kind == Collective::multiply_bytes) multiply_bytes(values);
   for (int i = 0; i < count; ++i) {
     Thread& lane = *members[i];
     if (kind == Collective::ballot) lane.result = ballot;

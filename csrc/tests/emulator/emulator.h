@@ -47,6 +47,7 @@ enum class Collective {
   any,
   all,
   sum,
+  load_matrices,
   multiply_halves,
   multiply_bytes
 };
@@ -60,6 +61,11 @@ struct Operands {  // of a lane, of a matrix instruction
   Sum* c;
   const uint32_t* a;
   const uint32_t* b;
+};
+struct MatrixRow {  // of a lane, of load_matrices
+  uint32_t* to;
+  const uint32_t* words;
+  bool transposed;
 };
 using Product = Operands<float>;
 using ByteProduct = Operands<int>;
