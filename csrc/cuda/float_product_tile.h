@@ -17,13 +17,13 @@
 #pragma once
 
 #include "cuda/float_product_facts.h"
+#include "cuda/float_row_totals.h"
+#include "cuda/float_split.h"
 
 SEMIDEEP_MATH_BEGIN
 
-constexpr int kProductThreads = 128;
 constexpr int kProductColumns = 128;
 constexpr int kProductFlushTiles = 8;
-constexpr int kHalfExponent = 14;  // of what is scaled to become halves: it is then below 2^15
 static_assert(kProductThreads == kProductColumns);  // a thread copies what one column brings
 
 // One step's features of one row are two octets. Each is four floats and four more, or eight halves as they were
@@ -44,33 +44,6 @@ struct ProductShared {
   RowFacts columns[Slots][kProductColumns];
   RowFacts rows[kUnitRows];
 };
-
-// As exponents: the largest power of two that is not above a positive float, and from one to the power.
-__device__ __forceinline__ int log2_below(float value) {
-  return static_cast<int>(__float_as_uint(value) >> 23) - 127;
-}
-__device__ __forceinline__ float power_of_two(int exponent) {
-  return __uint_as_float(static_cast<uint32_t>(127 + exponent) << 23);
-}
-
-// Floats as two halves each, high[0] and low[0] those of the first.
-struct SplitPair {
-  uint32_t high, low;
-  __device__ __forceinline__ SplitPair(float a, float b) {
-    high = cuda::float16_bits(a, b);
-    low = cuda::float16_bits(a - cuda::float16_value(static_cast<uint16_t>(high)),
-                             b - cuda::float16_value(static_cast<uint16_t>(high >> 16)));
-  }
-};
-
-// sums += a b, of blocks of halves. The small terms first: less is truncated.
-__device__ __forceinline__ void multiply_split(float (&sums)[4], const uint32_t (&a)[2][4],
-                                               const uint32_t (&b_high)[2],
-                                               const uint32_t (&b_low)[2]) {
-  cuda::multiply_halves(sums, a[1], b_high);
-  cuda::multiply_halves(sums, a[0], b_low);
-  cuda::multiply_halves(sums, a[0], b_high);
-}
 
 // What is known of a pair: |x - y|^2, and that may be wrong by so much.
 struct PairSquares {
@@ -412,60 +385,6 @@ class ProductTile {
   StepRange again_;
   const char* own_[kOwnRows];  // where the thread's octets of the tile begin that is copied
   Products products_;
-};
-
-// Sums over columns in double, of rows.
-template <int Sums>
-struct RowTotals {
-  double totals[2][Sums] = {};
-
-  // Those of the lane's 8 rows: a row's 4 lanes fold them; lane t keeps those of the rows 16 t + g and 16 t + g + 8.
-  __device__ void add(const float (&sums)[8][Sums], int t) {
-#pragma unroll
-    for (int r = 0; r < 8; ++r)
-#pragma unroll
-      for (int s = 0; s < Sums; ++s) {
-        float sum = sums[r][s];
-        sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-        sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-        if (t == r / 2) totals[r % 2][s] += static_cast<double>(sum);
-      }
-  }
-
-  // Calls f(row, sum, total), of each row on one thread; the warps' columns are folded in order, in shared memory that
-  // is otherwise done with.
-  template <class F>
-  __device__ void for_totals(int64_t rows, F&& f) {
-    const int warp = threadIdx.x / kWarp, g = threadIdx.x % kWarp / 4, t = threadIdx.x % 4;
-    double* parts = cuda::shared_memory<double>();  // [warp][row][sum]
-    __syncthreads();
-#pragma unroll
-    for (int h = 0; h < 2; ++h)
-#pragma unroll
-      for (int s = 0; s < Sums; ++s)
-        parts[(warp * kUnitRows + t * 16 + h * 8 + g) * Sums + s] = totals[h][s];
-    __syncthreads();
-    for (int row = threadIdx.x; row < rows; row += kProductThreads)
-      for (int s = 0; s < Sums; ++s) {
-        double total = 0.0;
-        for (int w = 0; w < kProductThreads / kWarp; ++w)
-          total += parts[(w * kUnitRows + row) * Sums + s];
-        f(row, s, total);
-      }
-  }
-};
-
-// Sums in float over the columns of the lane's 8 rows, and what they come to.
-template <int Sums>
-struct ProductSums {
-  float sums[8][Sums] = {};
-  RowTotals<Sums> totals;
-
-  __device__ void flush(int t) {
-    totals.add(sums, t);
-#pragma unroll
-    for (int i = 0; i < 8 * Sums; ++i) sums[i / Sums][i % Sums] = 0.0f;
-  }
 };
 
 SEMIDEEP_MATH_END
