@@ -78,7 +78,7 @@ pytest: .venv/dev.stamp .venv/package.stamp  ## Run the Python tests
 	$(BIN)/python -m pytest -n 2
 
 kills: .venv/dev.stamp .venv/package.stamp  ## Kill a training 100 times, resume it, compare the bits
-	OMP_NUM_THREADS=1 $(BIN)/python tests/kill_and_resume.py --kills 100
+	OMP_NUM_THREADS=1 $(BIN)/python tests/training/kill_and_resume.py --kills 100
 
 bench: .venv/bench.stamp .venv/package.stamp $(CEILINGS)  ## Time the op beside its peers; results, README table, plot
 	$(BENCH) benchmarks/bench.py

@@ -23,11 +23,11 @@ import report
 import torch
 from record import commit, cpu_name, results_path, save
 
-from semideep_ext.bench import TURNS, compete, table, versions
-from semideep_ext.cells import LAMBDA, Cell
-from semideep_ext.config import config
-from semideep_ext.contestants import CONTESTANTS, OURS, Call, Contestant
-from semideep_ext.functional import distance_weights
+from semideep_ext.benchmark.bench import TURNS, compete, table, versions
+from semideep_ext.benchmark.cells import LAMBDA, Cell
+from semideep_ext.benchmark.contestants import CONTESTANTS, OURS, Call, Contestant
+from semideep_ext.op.config import config
+from semideep_ext.op.functional import distance_weights
 
 
 @dataclass(frozen=True)

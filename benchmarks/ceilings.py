@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from semideep_ext import _cuda_clock
-from semideep_ext.cells import Cell
+from semideep_ext.benchmark import cuda_clock
+from semideep_ext.benchmark.cells import Cell
 
 PROGRAM = Path(__file__).parents[1] / "build" / "native" / "ceilings"
 # The metrics whose distances are a matrix product, as far as ceilings go; the others count.
@@ -67,7 +67,7 @@ def matrix_rates(device: str, size: int = 8192) -> Rates:
 def _fastest(call: Callable[[], object], device: str) -> float:
     if device == "cuda":
         call()
-        return min(_cuda_clock.seconds(call) for _ in range(5))
+        return min(cuda_clock.seconds(call) for _ in range(5))
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from semideep_ext.metrics import METRICS
+from semideep_ext.op.metrics import METRICS
 
 WAYS = ("popcount", "products")
 METRICS_OF_BITS = [name for name, metric in METRICS.items() if not metric.differentiable]

@@ -18,8 +18,8 @@ from cuda_bits import METRICS_OF_BITS, WAYS, counted_by
 from torch import Tensor
 
 from semideep_ext import distance_weights
-from semideep_ext.metrics import METRICS
-from semideep_ext.testing import (
+from semideep_ext.op.metrics import METRICS
+from semideep_ext.op.testing import (
     TOLERANCES,
     adversarial_rows,
     dense_distances,
@@ -29,7 +29,7 @@ from semideep_ext.testing import (
     relative_error,
 )
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "op"))
 
 FEATURES = (1, 3, 8, 17, 64, 300, 784)
 LARGE_FEATURES = (3, 30, 64, 129)

@@ -12,9 +12,9 @@ import bench
 import ceilings
 import torch
 
-from semideep_ext.bench import TURNS, fastest_way
-from semideep_ext.cells import Cell, draw
-from semideep_ext.contestants import CONTESTANTS, CUDA_CONTESTANTS, OURS
+from semideep_ext.benchmark.bench import TURNS, fastest_way
+from semideep_ext.benchmark.cells import Cell, draw
+from semideep_ext.benchmark.contestants import CONTESTANTS, CUDA_CONTESTANTS, OURS
 
 SHARE = 0.7
 WORST_ERROR = 1e-5  # of ours, weights and gradients

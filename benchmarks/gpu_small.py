@@ -15,9 +15,9 @@ import torch
 from cuda_bits import METRICS_OF_BITS, WAYS, counted_by
 
 from semideep_ext import distance_weights, kernel_matmul
-from semideep_ext.cells import LAMBDA, Cell, draw
-from semideep_ext.metrics import KERNELS, METRICS
-from semideep_ext.testing import random_rows
+from semideep_ext.benchmark.cells import LAMBDA, Cell, draw
+from semideep_ext.op.metrics import KERNELS, METRICS
+from semideep_ext.op.testing import random_rows
 
 # Beyond a span of columns and several tiles, each with a rest.
 ROWS, COLUMNS, FEATURES = 70, 1100, (3, 35)

@@ -99,7 +99,7 @@ def build(options: Options, save: Save) -> list[str]:
         problems = [problem for problem in pool.map(one, commands) if problem]
     save(found)
     if not problems:
-        code = "import semideep_ext, semideep_ext.testing as testing; print(*testing.DEVICES); "
+        code = "import semideep_ext, semideep_ext.op.testing as testing; print(*testing.DEVICES); "
         code += "semideep_ext.show_config()"
         status, output = run([sys.executable, "-c", code], options.folder / "built.log")
         found["devices"] = output.partition("\n")[0]

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semideep_ext.bench import milliseconds
-from semideep_ext.contestants import OURS
+from semideep_ext.benchmark.bench import milliseconds
+from semideep_ext.benchmark.contestants import OURS
 from semideep_ext.plots import OKABE_ITO
 
 if TYPE_CHECKING:  # a table needs no matplotlib

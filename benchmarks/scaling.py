@@ -18,9 +18,9 @@ from typing import Any
 import bench
 import report
 
-from semideep_ext.bench import compete
-from semideep_ext.cells import Cell
-from semideep_ext.contestants import CONTESTANTS
+from semideep_ext.benchmark.bench import compete
+from semideep_ext.benchmark.cells import Cell
+from semideep_ext.benchmark.contestants import CONTESTANTS
 
 SIZES = [1000, 3000, 10000, 30000, 100000, 300000, 1000000]
 SHAPE = Cell("euclidean", 0, 0, 3)

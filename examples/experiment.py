@@ -5,7 +5,7 @@ import argparse
 from torch import nn
 
 from semideep_ext import ExperimentRunner
-from semideep_ext.datasets import DATASETS, load_dataset
+from semideep_ext.experiments.datasets import DATASETS, load_dataset
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--dataset", choices=DATASETS, default="wine")

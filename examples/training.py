@@ -5,7 +5,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from semideep_ext import WeightedTrainer
-from semideep_ext.callbacks import Checkpoint, EarlyStopping
+from semideep_ext.training.callbacks import Checkpoint, EarlyStopping
 
 X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X / 16, y, test_size=0.5, random_state=0)

@@ -23,7 +23,7 @@ def pytest_configure(config):
 
 def pytest_generate_tests(metafunc):
     if metafunc.definition.get_closest_marker("each_device"):
-        from semideep_ext.testing import DEVICES
+        from semideep_ext.op.testing import DEVICES
 
         if len(DEVICES) > 1:  # names of tests stay plain where there is no choice
             metafunc.parametrize("default_device", DEVICES, indirect=True)

@@ -22,7 +22,7 @@ EXAMPLES = {
             *("--dataset", "breast_cancer", "--test-sizes", "0.4", "0.5"),
             *("--report", "--seeds", "2", "--epochs", "10"),
         ],
-        "semideep_ext.experiment",
+        "semideep_ext.experiments.experiment",
     ),
     "huggingface_trainer.py": ([], "transformers"),
     "lightning_module.py": ([], "lightning"),

@@ -121,7 +121,7 @@ def load_labelled(
 def settle_metric(data: Data, metric: str) -> str:
     """Replace "auto", saying why on stderr; advise on the scale of the columns."""
     if metric == "auto":
-        from semideep_ext.auto import auto_select_distance_metric
+        from semideep_ext.weighting.auto import auto_select_distance_metric
 
         metric, reason = auto_select_distance_metric(data.X, return_reason=True)
         say(f"metric {metric}: {reason}")

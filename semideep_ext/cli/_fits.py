@@ -54,8 +54,8 @@ def fit(data: Data, settings: Settings) -> Fit:
 def _fit_network(data: Data, s: Settings) -> Fit:
     import torch
 
-    from semideep_ext.callbacks import Checkpoint
-    from semideep_ext.trainer import WeightedTrainer
+    from semideep_ext.training.callbacks import Checkpoint
+    from semideep_ext.training.trainer import WeightedTrainer
 
     regression, labels = s.task == "regression", data.labels
     outputs = 1 if regression else len(np.unique(labels))
@@ -87,7 +87,10 @@ def _fit_network(data: Data, s: Settings) -> Fit:
 
 
 def _fit_estimator(data: Data, s: Settings) -> Fit:
-    from semideep_ext.estimators import DistanceWeightedClassifier, DistanceWeightedRegressor
+    from semideep_ext.estimators.weighted import (
+        DistanceWeightedClassifier,
+        DistanceWeightedRegressor,
+    )
 
     model = make_estimator(s.model, s.task, s.seed)
     w = None

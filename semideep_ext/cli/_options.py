@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from semideep_ext._grid import LAMBDAS, SELECTED_METRICS
 from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._models import MODELS, TASKS
-from semideep_ext.metrics import METRICS
+from semideep_ext.op.metrics import METRICS
+from semideep_ext.weighting.defaults import LAMBDAS, SELECTED_METRICS
 
 ROWS = ".csv, .tsv, .parquet, .npy or .npz"
 DEFAULT_METRICS = ",".join(SELECTED_METRICS)

@@ -10,7 +10,7 @@ import typer
 from semideep_ext.cli import _options as o
 from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._console import print_json
-from semideep_ext.metrics import METRICS
+from semideep_ext.op.metrics import METRICS
 
 EXAMPLES = "\b\nExample:\n  semideep bench --metric cosine --n 2000 --m 1000 --d 64"
 
@@ -52,9 +52,9 @@ def bench(
             f"it is for --metric hamming, not {metric}: leave it out", param_hint="--bits"
         )
     try:
-        from semideep_ext.bench import compete, table, versions
-        from semideep_ext.cells import Cell
-        from semideep_ext.testing import DEVICES
+        from semideep_ext.benchmark.bench import compete, table, versions
+        from semideep_ext.benchmark.cells import Cell
+        from semideep_ext.op.testing import DEVICES
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}: pip install 'semideep_ext[bench]'") from error
 

@@ -26,7 +26,7 @@ def demo(
     as_json: o.Json = False,
 ) -> None:
     """Compare the weightings on breast-cancer data."""
-    from semideep_ext.demo import run_demo
+    from semideep_ext.experiments.demo import run_demo
 
     if not as_json:
         run_demo(seeds, epochs, output_dir)

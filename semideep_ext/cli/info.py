@@ -11,7 +11,7 @@ EXAMPLES = "\b\nExample:\n  semideep info --json"
 def info(as_json: o.Json = False) -> None:
     """Show versions, instruction set and metrics."""
     import semideep_ext
-    from semideep_ext.config import config
+    from semideep_ext.op.config import config
 
     if as_json:
         print_json(config())

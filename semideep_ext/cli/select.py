@@ -80,7 +80,7 @@ def select(
         raise typer.BadParameter(
             "mlp is for classification here: choose another", param_hint="--model"
         )
-    from semideep_ext.selection import select_best_distance_metric
+    from semideep_ext.estimators.selection import select_best_distance_metric
 
     data = load(train, test, label, columns, drop, standardize, task)
     advise_scaling(data, metrics)

@@ -146,7 +146,7 @@ def _scores(data: Data, fitted: Fit, task: str, name: str) -> dict[str, float] |
     """Score by the test rows' labels, as `WeightedTrainer.evaluate` does."""
     if data.y_test is None:
         return None
-    from semideep_ext._training.tasks import make_task
+    from semideep_ext.training.tasks import make_task
 
     scorer = make_task(task, data.labels, len(data.X), None)
     targets = scorer.targets(data.y_test, len(data.X_test), name).numpy()
@@ -155,7 +155,7 @@ def _scores(data: Data, fitted: Fit, task: str, name: str) -> dict[str, float] |
 
 
 def _diagnostics(fitted: Fit) -> dict[str, Any] | None:
-    from semideep_ext.diagnostics import diagnose_weights
+    from semideep_ext.weighting.diagnostics import diagnose_weights
 
     w = fitted.sample_weights
     return None if w is None else dataclasses.asdict(diagnose_weights(w))

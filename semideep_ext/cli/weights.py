@@ -13,7 +13,7 @@ from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._console import print_json, show_table
 from semideep_ext.cli._data import load, settle_metric
 from semideep_ext.cli._outputs import ARRAYS, write_columns
-from semideep_ext.metrics import KERNELS
+from semideep_ext.op.metrics import KERNELS
 
 EXAMPLES = """\b
 Examples:
@@ -59,9 +59,9 @@ def weights(
     w_i = (1/M) sum_j exp(-lambda d(x_i, y_j)), in the order of the training rows.
     """
     p.check_outputs([train, test], {"--output": output}, as_json)
-    from semideep_ext.diagnostics import warn_if_degenerate
-    from semideep_ext.functional import distance_weights
-    from semideep_ext.scales import resolve_lambda
+    from semideep_ext.op.functional import distance_weights
+    from semideep_ext.weighting.diagnostics import warn_if_degenerate
+    from semideep_ext.weighting.scales import resolve_lambda
 
     data = load(train, test, label, columns, drop, standardize)
     metric = settle_metric(data, metric)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semideep_ext._training_data import check_features
-from semideep_ext.diagnostics import check_weights, diagnose_weights
 from semideep_ext.plots._figure import HATCHES, OKABE_ITO, panels
+from semideep_ext.weighting.checks import check_features
+from semideep_ext.weighting.diagnostics import check_weights, diagnose_weights
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,11 +6,12 @@ import sys
 import pytest
 import torch
 
-import semideep_ext.bench as library
-from semideep_ext import cli, contestants
-from semideep_ext.cells import LAMBDA, Cell
-from semideep_ext.contestants import CONTESTANTS, OURS, Contestant
-from semideep_ext.testing import reference_distances, reference_weights
+import semideep_ext.benchmark.bench as library
+from semideep_ext import cli
+from semideep_ext.benchmark import contestants
+from semideep_ext.benchmark.cells import LAMBDA, Cell
+from semideep_ext.benchmark.contestants import CONTESTANTS, OURS, Contestant
+from semideep_ext.op.testing import reference_distances, reference_weights
 
 TINY = ["--n", "9", "--m", "8", "--d", "3"]
 

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-import semideep_ext.bench as library
-from semideep_ext.cells import Cell
-from semideep_ext.contestants import CONTESTANTS, OURS
-from semideep_ext.metrics import METRICS
+import semideep_ext.benchmark.bench as library
+from semideep_ext.benchmark.cells import Cell
+from semideep_ext.benchmark.contestants import CONTESTANTS, OURS
+from semideep_ext.op.metrics import METRICS
 
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 

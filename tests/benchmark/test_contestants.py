@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-import semideep_ext.bench as library
-from semideep_ext import contestants
-from semideep_ext.cells import Cell, draw
-from semideep_ext.contestants import CONTESTANTS, _calls, _torch, _weights
-from semideep_ext.metrics import METRICS
-from semideep_ext.testing import reference_distances
+import semideep_ext.benchmark.bench as library
+from semideep_ext.benchmark import contestants
+from semideep_ext.benchmark.cells import Cell, draw
+from semideep_ext.benchmark.contestants import CONTESTANTS, _calls, _torch, _weights
+from semideep_ext.op.metrics import METRICS
+from semideep_ext.op.testing import reference_distances
 
 CELLS = [
     Cell("euclidean", 21, 18, 5),

@@ -12,10 +12,10 @@ import pytest
 import torch
 from stand_ins import BENCHMARKS, RATES, stand_in
 
-import semideep_ext.bench as library
-from semideep_ext import _cuda_clock, contestants
-from semideep_ext.cells import Cell, draw
-from semideep_ext.contestants import CONTESTANTS, CUDA_CONTESTANTS, OURS, _calls, _torch
+import semideep_ext.benchmark.bench as library
+from semideep_ext.benchmark import contestants, cuda_clock
+from semideep_ext.benchmark.cells import Cell, draw
+from semideep_ext.benchmark.contestants import CONTESTANTS, CUDA_CONTESTANTS, OURS, _calls, _torch
 
 
 def test_cells_of_the_card_have_the_targets_that_were_promised(gpu):
@@ -169,10 +169,10 @@ def test_the_cache_is_overwritten_before_every_timed_call(monkeypatch):
             return 3.0  # milliseconds
 
     scrap = SimpleNamespace(zero_=lambda: happened.append("flush"))
-    monkeypatch.setattr(_cuda_clock, "_scrap", lambda: scrap)
+    monkeypatch.setattr(cuda_clock, "_scrap", lambda: scrap)
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: happened.append("wait"))
-    assert _cuda_clock.seconds(lambda: happened.append("call"), 2) == 0.003
+    assert cuda_clock.seconds(lambda: happened.append("call"), 2) == 0.003
     assert happened == ["flush", "mark", "call", "mark"] * 2 + ["wait"]
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from stand_ins import BENCHMARKS, RATES, stand_in
 
-from semideep_ext.cells import Cell
+from semideep_ext.benchmark.cells import Cell
 
 
 def test_a_dry_run_measures_and_tabulates(gpu, tmp_path, monkeypatch, capsys):

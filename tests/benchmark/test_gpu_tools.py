@@ -7,7 +7,7 @@ import sys
 import pytest
 from stand_ins import stand_in
 
-from semideep_ext.metrics import METRICS
+from semideep_ext.op.metrics import METRICS
 
 
 def test_nvidia_smi_is_read_by_name(gpu):

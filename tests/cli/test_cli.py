@@ -13,7 +13,8 @@ import pytest
 import torch
 from cli_runner import FEW, misused, ran, refused, run, subprocess_of
 
-from semideep_ext import cli, demo
+from semideep_ext import cli
+from semideep_ext.experiments import demo
 
 COMMANDS = ("weights", "select", "train", "experiment", "bench", "demo", "info")
 
@@ -53,7 +54,7 @@ def test_json_replaces_what_the_demo_prints(calls):
 
 
 def test_info_shows_the_configuration(monkeypatch):
-    from semideep_ext.config import config
+    from semideep_ext.op.config import config
 
     assert ran("info").stdout.startswith("semideep_ext")
     assert json.loads(ran("info", "--json").stdout) == config()

@@ -18,7 +18,7 @@ from semideep_ext import (
     DistanceWeightTransformer,
 )
 
-NO_UNLABELED = "ignore:there is no unlabelled row:semideep_ext.diagnostics.WeightsWarning"
+NO_UNLABELED = "ignore:there is no unlabelled row:semideep_ext.weighting.diagnostics.WeightsWarning"
 
 
 class _Weighted:
@@ -54,9 +54,9 @@ CHECKED = [
 
 @pytest.mark.filterwarnings(
     NO_UNLABELED,
-    "ignore:y holds -1 and 1 only:semideep_ext.diagnostics.WeightsWarning",
-    "ignore:the .* weights .* are constant:semideep_ext.diagnostics.WeightsWarning",
-    "ignore:.* weights .* are below:semideep_ext.diagnostics.WeightsWarning",
+    "ignore:y holds -1 and 1 only:semideep_ext.weighting.diagnostics.WeightsWarning",
+    "ignore:the .* weights .* are constant:semideep_ext.weighting.diagnostics.WeightsWarning",
+    "ignore:.* weights .* are below:semideep_ext.weighting.diagnostics.WeightsWarning",
     "ignore:invalid value encountered in cast:RuntimeWarning",  # in a check itself
 )
 @parametrize_with_checks(CHECKED)

@@ -1,1 +1,0 @@
-"""What `WeightedTrainer` is made of: rows, tasks, weights, processes, one epoch, checkpoints."""

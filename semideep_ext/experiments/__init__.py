@@ -1,0 +1,1 @@
+"""Comparisons of weightings over splits: experiments, their statistics, a report, the demo."""

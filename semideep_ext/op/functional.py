@@ -1,0 +1,282 @@
+"""The public op: `distance_weights`, and `kernel_matmul`, the product it is a case of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
+
+from semideep_ext.op import blocks, derivatives, registration  # noqa: F401  (derivatives adds to registration)
+from semideep_ext.op.arguments import (
+    ArrayLike,
+    BatchShape,
+    describe,
+    to_compute_dtype,
+    to_parameter,
+    to_rows,
+    to_tensor,
+    to_y_weight,
+    warn_that_jaccard_merges,
+)
+from semideep_ext.op.metrics import METRICS, check_kernel, check_metric
+
+__all__ = ["distance_weights", "kernel_matmul"]
+
+DEFAULT_EPS = 1e-3
+
+
+def distance_weights(
+    x: ArrayLike,
+    y: ArrayLike,
+    metric: Any = "euclidean",
+    lambda_: Any = 0.8,
+    *,
+    y_weight: ArrayLike | None = None,
+    kernel: str = "exponential",
+    eps: Any = DEFAULT_EPS,
+    log: bool = False,
+) -> Any:
+    r"""Weight each row of x by its closeness to the rows of y.
+
+    .. math:: w_i = \frac{1}{M} \sum_j \exp(-\lambda \, d(x_i, y_j))
+
+    after equation (2) of arXiv 2505.14345. The N x M matrix is never stored: memory is that of x
+    and y.
+
+    Parameters
+    ----------
+    x : (..., N, D) tensor, array or DataFrame
+        Rows to weigh. Batch dimensions broadcast against those of `y`, as in `torch.cdist`.
+    y : (..., M, D) tensor, array or DataFrame
+        Rows to be close to; M >= 1. Same dtype and device as `x`.
+    metric : str or callable, default "euclidean"
+        A name in `semideep_ext.METRICS`, or a function of two sets of rows, (n, D) and (M, D), that
+        returns their distances, (n, M); it is called on blocks of rows of x.
+    lambda_ : float, 0-d tensor or 1-d tensor of L values, default 0.8
+        Decay, > 0, in units of 1/distance; may require grad. With L values all results come from
+        one pass over the distances. Unused by kernel "inverse".
+    y_weight : (M,) or (..., M), optional
+        Non-negative importance of the rows of y, normalised to sum 1. Default 1/M each.
+    kernel : {"exponential", "inverse"}, default "exponential"
+        exp(-lambda d), or 1 / (d + eps), the inverse distance weighting baseline of the paper.
+    eps : float or 0-d tensor, default 1e-3
+        Only for kernel "inverse": a duplicate of a row of y contributes 1/eps, so this bounds the
+        weights. It is in units of the distance.
+    log : bool, default False
+        Return log w, from a running log-sum-exp that neither underflows nor overflows.
+
+    Returns
+    -------
+    (..., N) tensor or array
+        The weights; (..., L, N) for 1-d `lambda_`. A tensor if x or y is one, else a numpy array.
+        float64 for float64 rows, float32 for all others. For kernel "exponential", 0 <= w <= 1
+        (with `y_weight`, to rounding).
+        A NaN in a row of x makes its weight NaN; one in y makes every weight NaN.
+
+    Raises
+    ------
+    ValueError
+        For shapes, dtypes or devices that do not go together, M = 0, an unknown metric or kernel,
+        lambda_ or eps that is not finite and > 0, negative or all-zero y_weight, and rows that
+        require grad under a metric without gradients. The message says what was given and what to
+        change.
+
+    Notes
+    -----
+    Differentiable, twice, in x, y, y_weight and lambda_ for euclidean, sqeuclidean and cosine; in
+    y_weight and lambda_ for hamming and jaccard. The relative error of gradients under log=True
+    grows as 1e-16 lambda d, beyond their dtype's precision only where lambda d is in the millions.
+    Sums of both signs (gradients, and products with v of both signs) are as accurate as their
+    dtype for the sum of their terms' magnitudes.
+    The derivatives of torch.func, and forward mode, work too, but not inside torch.compile, nor
+    torch.func.grad, vjp and jacrev with a callable metric.
+
+    Results have the same bits for any number of threads and any split of x into calls, on one
+    instruction set.
+
+    Edge cases: equal rows have distance 0. A zero row has cosine distance 1 from every row, two
+    empty sets (zero rows) have jaccard distance 0, and no features (D = 0) mean distance 0.
+    hamming compares raw values; integers of any size and, between arrays, strings are compared
+    exactly. DataFrames must have the same columns in the same order.
+
+    Values (lambda_ > 0, y_weight >= 0) are not checked inside torch.compile and torch.vmap, where
+    they cannot be read. Neither are they on CUDA, where reading would wait for the device: wrong
+    ones give NaN there, and jaccard does not warn. A call on CUDA waits for nothing and can be
+    captured in a graph, if lambda_ is a number or, like y_weight, a tensor on the device of x.
+
+    Examples
+    --------
+    >>> import torch, semideep_ext
+    >>> x = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    >>> y = torch.tensor([[0.0, 0.0]])
+    >>> semideep_ext.distance_weights(x, y, lambda_=1.0)
+    tensor([1.0000, 0.0067])
+    """
+    x, y, to_numpy = to_rows(x, y, metric)
+    weight, total = (None, None) if y_weight is None else to_y_weight(y_weight, y)
+    out = _weighted_sum(x, y, weight, True, metric, lambda_, kernel, eps, log, total)
+    return _as_array(out) if to_numpy else out
+
+
+def kernel_matmul(
+    x: ArrayLike,
+    y: ArrayLike,
+    v: ArrayLike,
+    metric: Any = "euclidean",
+    lambda_: Any = 0.8,
+    *,
+    kernel: str = "exponential",
+    eps: Any = DEFAULT_EPS,
+) -> Any:
+    r"""Multiply the kernel matrix of two sets of rows with v, without storing the matrix.
+
+    .. math:: out_{ic} = \sum_j k(d(x_i, y_j)) \, v_{jc}
+
+    Sample weights, kernel regression, density estimates, label propagation and MMD are this product
+    with different v.
+
+    Parameters
+    ----------
+    x : (..., N, D) tensor, array or DataFrame
+        Left rows.
+    y : (..., M, D) tensor, array or DataFrame
+        Right rows, M >= 1.
+    v : (M,) or (..., M, C) tensor or array
+        What is summed. A tensor has the device of x.
+    metric, lambda_, kernel, eps
+        As in `distance_weights`.
+
+    Returns
+    -------
+    (..., N, C) tensor or array
+        (..., N) for 1-d v. With 1-d `lambda_` of L values, (..., L, N, C). Dtype as in
+        `distance_weights`.
+
+    Raises
+    ------
+    ValueError
+        As in `distance_weights`, and for v that does not have M rows.
+
+    Notes
+    -----
+    Differentiable in v, and otherwise as `distance_weights`.
+
+    Examples
+    --------
+    Nadaraya-Watson regression:
+
+    >>> import torch
+    >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [2.0]])
+    >>> sums = kernel_matmul(x, y, torch.tensor([[10.0, 1.0], [30.0, 1.0]]), lambda_=2.0)
+    >>> sums[:, 0] / sums[:, 1]
+    tensor([10.3597, 20.0000])
+    """
+    x, y, to_numpy = to_rows(x, y, metric)
+    v = to_tensor("v", v)
+    if v.dim() < 1 or v.shape[0 if v.dim() == 1 else -2] != y.shape[-2]:
+        raise ValueError(
+            f"v must be (M,) or (..., M, C) with a row for each of the M = {y.shape[-2]} rows of "
+            f"y; {describe('v', v)}"
+        )
+    if v.device != x.device:
+        raise ValueError(f"v must be on the device of x, {x.device}; {describe('v', v)}")
+    vector = v.dim() == 1
+    columns = v.unsqueeze(-1) if vector else v
+    out = _weighted_sum(x, y, columns, vector, metric, lambda_, kernel, eps, log=False)
+    return _as_array(out) if to_numpy else out
+
+
+def _as_array(out: Tensor) -> np.ndarray:
+    if out.requires_grad:
+        raise ValueError(
+            "lambda_, eps, y_weight or v requires grad, but x and y are arrays, and so would be "
+            "the result, which carries no gradient: pass x and y as tensors"
+        )
+    return out.numpy()
+
+
+def _weighted_sum(
+    x: Tensor,
+    y: Tensor,
+    v: Tensor | None,
+    vector: bool,
+    metric: Any,
+    lambda_: Any,
+    kernel: str,
+    eps: Any,
+    log: bool,
+    total: Tensor | None = None,
+) -> Tensor:
+    """Sum k(d) v over y and divide by total; without v, the mean of k(d); or the log of that.
+
+    (..., N, C), or (..., L, N, C) where the parameter has L values; without the C for a vector v.
+    """
+    has_log = check_kernel(kernel).has_log
+    if not callable(metric):
+        _check_differentiable(metric, x, y)
+    x, y, result_dtype = to_compute_dtype(x, y, metric)
+    v = v if v is None else v.to(registration.compute_dtype(x))
+    parameter, scalar = to_parameter(lambda_, "lambda_", x)
+    if kernel == "inverse":
+        levels = parameter.shape[1]
+        parameter, single = to_parameter(eps, "eps", x)
+        if not single:
+            raise ValueError(f"eps must be one number or a 0-d tensor; {describe('eps', eps)}")
+        parameter = parameter.expand(1, levels)
+    batch = torch.Size()
+    if callable(metric):
+        if v is None:  # a mean; the blocks know sums only
+            v = y.new_ones((y.shape[-2], 1))
+            total = v.sum(dtype=torch.float64)
+        out = blocks.weighted_sum(x, y, v, metric, parameter, kernel, log)
+    else:
+        out, batch = _fused_sum(x, y, v, metric, parameter, kernel, log and has_log)
+        if metric == "jaccard" and x.is_cpu and registration.values_merged():
+            warn_that_jaccard_merges()
+        if log and not has_log:
+            out = out.log()
+    if total is not None:
+        out = out - total.log() if log else out / total
+    *_, levels, rows, columns = out.shape
+    kept = (*(() if scalar else (levels,)), rows, *(() if vector else (columns,)))
+    out = out.reshape(*batch, *kept)
+    return out if out.dtype == result_dtype else out.to(result_dtype)
+
+
+def _check_differentiable(metric: Any, x: Tensor, y: Tensor) -> None:
+    if check_metric(metric).differentiable:
+        return
+    others = ", ".join(name for name, other in METRICS.items() if other.differentiable)
+    for name, tensor in (("x", x), ("y", y)):
+        if tensor.requires_grad and torch.is_grad_enabled():
+            problem, change = "requires grad", f"pass {name}.detach()"
+        elif not torch.compiler.is_compiling() and unpack_dual(tensor).tangent is not None:
+            problem, change = "carries a forward-mode tangent", f"differentiate without {name}"
+        else:
+            continue
+        raise ValueError(
+            f"{name} {problem}, but metric={metric!r} has no gradient with respect to rows: "
+            f"{change}, or use one of {others}"
+        )
+
+
+def _fused_sum(
+    x: Tensor, y: Tensor, v: Tensor | None, metric: str, parameter: Tensor, kernel: str, log: bool
+) -> tuple[Tensor, torch.Size]:
+    """Run the compiled op: (*batch, L, N, C), or (1, L, N, C) without a batch, and the batch."""
+    batch = BatchShape(x.shape[:-2], y.shape[:-2], () if v is None else v.shape[:-2])
+    x, y = batch.fold(x, 2), batch.fold(y, 2)
+    if v is not None:
+        v = batch.fold(v, 2).unsqueeze(1).expand(-1, parameter.shape[1], -1, -1)
+    if batch.shape:
+        parameter = parameter.expand(batch.size, -1)
+    if log:
+        out = registration.kernel_log_sum(x, y, v, parameter, metric, kernel).unsqueeze(-1)
+    else:
+        out = registration.kernel_matmul(x, y, v, parameter, None, None, metric, kernel)
+    if batch.shape:
+        out = out.reshape(*batch.shape, *out.shape[1:])
+    return out, batch.shape

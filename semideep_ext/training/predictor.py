@@ -1,0 +1,156 @@
+"""A model with its task: predictions and scores. `WeightedTrainer` adds the training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from semideep_ext._files import write_atomically
+from semideep_ext.op.arguments import describe
+from semideep_ext.training.rows import DatasetRows, Rows, open_rows
+from semideep_ext.training.tasks import Task
+from semideep_ext.weighting.losses import WeightedLoss
+
+_HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class Predictor:
+    """What `WeightedTrainer` can do with a model once it is trained."""
+
+    model: nn.Module
+    loss_fn: WeightedLoss
+    classes_: np.ndarray | None
+    rows: Rows  # the training rows
+    batch_size: int
+    device: torch.device
+    precision: str  # "no", "fp16" or "bf16"
+    _task: Task
+    _dtype: torch.dtype
+
+    def evaluate(self, X: Any, y: Any = None, return_predictions: bool = False) -> Any:
+        """Score the model on labelled rows.
+
+        Parameters
+        ----------
+        X, y : array-like, shapes (N, D) and (N,)
+            Or a Dataset or DataLoader of pairs as X alone; of a DataLoader, the order is not used.
+        return_predictions : bool, default False
+
+        Returns
+        -------
+        dict of float, or (dict, result of `predict`, result of `predict_proba`)
+            val_loss (unweighted), accuracy, precision, recall, f1, auc. With two classes the last
+            four are about the second of `classes_`; with more, precision, recall and f1 are means
+            weighted by class frequency and auc is the mean over the classes in y, each against
+            the rest. auc is NaN if y holds one class only. With several labels per row accuracy
+            asks for all of them, and the others are means over labels. Regression: val_loss, mse,
+            mae, r2, and the predictions twice.
+
+        Raises
+        ------
+        ValueError
+            If y holds a label that y_train does not.
+        """
+        scores, p = self._score(*self._labelled(X, y, "X", "y"))
+        return (scores, self._task.decide(p), p) if return_predictions else scores
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict labels, in the labels of y_train, (N,); 0 or 1 per label, (N, L); or numbers."""
+        return self._task.decide(self._predict(X))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict probabilities in the order of `classes_`; shape (N, n_classes).
+
+        Outputs beyond the classes of y_train were never trained and take no part. Of several labels
+        per row, the probability of each.
+        """
+        if self.classes_ is None:
+            raise ValueError("a regression has no probabilities; use predict")
+        return self._predict(X)
+
+    def _predict(self, X: Any) -> np.ndarray:
+        base = self.loss_fn.base_loss
+        with evaluation_mode(self.model):
+            batches = self._batches(self._open(X, "X"))
+            return _joined(self._task.predict(self.outputs(self.model, x), base) for x in batches)
+
+    def save_model(self, path: str | os.PathLike[str]) -> None:
+        """Save the model's state_dict: the whole file or, whatever happens, none of it."""
+        write_atomically(path, lambda f: torch.save(self.model.state_dict(), f))
+
+    def load_model(self, path: str | os.PathLike[str]) -> None:
+        """Load a state_dict as `save_model` writes it; other pickled objects are refused."""
+        self.model.load_state_dict(torch.load(path, map_location=self.device, weights_only=True))
+
+    def outputs(self, model: nn.Module, x: Tensor) -> Tensor:
+        """Run the model, and check that its outputs are those of the task."""
+        half = _HALF.get(self.precision)
+        with torch.autocast(self.device.type, half, enabled=half is not None):
+            outputs: Any = model(x)
+        if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+            raise ValueError(
+                f"{describe('what the model gives', outputs)}; allowed is one tensor of floating "
+                "point: let forward return that alone, such as outputs[0] or outputs.logits"
+            )
+        return self._task.check(outputs.to(self._loss_dtype), self.loss_fn.base_loss)
+
+    @property
+    def _loss_dtype(self) -> torch.dtype:
+        """Losses and scores are computed in float32 at least, whatever the model computes in."""
+        return torch.promote_types(self._dtype, torch.float32)
+
+    def _score(self, rows: Rows, y: Tensor) -> tuple[dict[str, float], np.ndarray]:
+        """Scores and predictions of rows of which y holds the targets."""
+        total, predicted, targets = 0.0, [], y.split(self.batch_size)
+        with evaluation_mode(self.model):
+            for x, target in zip(self._batches(rows), targets, strict=True):
+                outputs = self.outputs(self.model, x)
+                total += self.loss_fn.total(self.loss_fn(outputs, target), len(target)).item()
+                predicted.append(self._task.predict(outputs, self.loss_fn.base_loss))
+        p = _joined(predicted)
+        return {"val_loss": total / len(y), **self._task.scores(y.cpu().numpy(), p)}, p
+
+    def _batches(self, rows: Rows) -> Iterator[Tensor]:
+        return rows.batches(torch.arange(len(rows)).split(self.batch_size))
+
+    def _open(self, X: Any, name: str) -> Rows:
+        rows = open_rows(X, name, self.device, self._dtype)
+        rows.check_like(self.rows)
+        return rows
+
+    def _labelled(self, X: Any, y: Any, X_name: str, y_name: str) -> tuple[Rows, Tensor]:
+        rows = None if X is None else self._open(X, X_name)
+        if y is None and isinstance(rows, DatasetRows):
+            y = rows.labels()
+        if rows is None or y is None:
+            raise ValueError(f"give both {X_name} and {y_name}, or neither")
+        return rows, self._targets(y, len(rows), y_name)
+
+    def _targets(self, y: Any, n: int, name: str) -> Tensor:
+        targets = self._task.targets(y, n, name)
+        dtype = self._loss_dtype if targets.is_floating_point() else targets.dtype
+        return targets.to(self.device, dtype)
+
+
+def _joined(parts: Iterable[Tensor]) -> np.ndarray:
+    joined: np.ndarray = torch.cat(list(parts)).cpu().numpy()
+    return joined
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluate without gradients; then put each module back as it was, frozen ones included."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
