@@ -146,9 +146,9 @@ def _scores(data: Data, fitted: Fit, task: str, name: str) -> dict[str, float] |
     """Score by the test rows' labels, as `WeightedTrainer.evaluate` does."""
     if data.y_test is None:
         return None
-    from semideep_ext.training.tasks import make_task
+    from semideep_ext.training.tasks import TASKS
 
-    scorer = make_task(task, data.labels, len(data.X), None)
+    scorer = TASKS[task](data.labels, len(data.X), "the training labels")
     targets = scorer.targets(data.y_test, len(data.X_test), name).numpy()
     p = fitted.predictions if fitted.probabilities is None else fitted.probabilities
     return scorer.scores(targets, p)

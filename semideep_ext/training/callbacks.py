@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from semideep_ext._files import remove_leftovers
+from semideep_ext.training.scores import LOWER_IS_BETTER
 from semideep_ext.weighting.checks import check_number, check_whole
 
 HOOKS = (
@@ -155,7 +156,7 @@ class EarlyStopping(Callback):
         check_whole("patience", patience, 1)
         check_number("threshold", threshold, zero=True)
         if lower_is_better is None:
-            lower_is_better = monitor.endswith("loss") or monitor in ("mse", "mae")
+            lower_is_better = monitor in LOWER_IS_BETTER
         self.monitor, self.patience, self.threshold = monitor, patience, threshold
         self.lower_is_better, self.load_best = lower_is_better, load_best
         self._forget()

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from semideep_ext._files import write_atomically
 
-VERSION = 1
+VERSION = 2
 _KEY = "semideep_ext"
 _REMEDY = "allowed is a file that WeightedTrainer.save_checkpoint or callbacks.Checkpoint wrote"
 

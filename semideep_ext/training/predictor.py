@@ -17,6 +17,7 @@ from semideep_ext.training.rows import DatasetRows, Rows, open_rows
 from semideep_ext.training.tasks import Task
 from semideep_ext.weighting.losses import WeightedLoss
 
+_COMPILED = "_orig_mod"  # what torch.compile calls the model inside
 _HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -26,12 +27,17 @@ class Predictor:
     model: nn.Module
     loss_fn: WeightedLoss
     classes_: np.ndarray | None
-    rows: Rows  # the training rows
-    batch_size: int
-    device: torch.device
-    precision: str  # "no", "fp16" or "bf16"
+    rows: Rows  # the rows that are trained on
     _task: Task
-    _dtype: torch.dtype
+
+    def _prepare_predictions(self, model: nn.Module, accelerator: Any, batch_size: int) -> None:
+        self.device: torch.device = accelerator.device
+        self.precision: str = accelerator.mixed_precision  # "no", "fp16" or "bf16"
+        self.batch_size = batch_size
+        floats = (p.dtype for p in model.parameters() if p.is_floating_point())
+        self._dtype = next(floats, torch.float32)
+        lookups = (nn.Embedding, nn.EmbeddingBag)
+        self._looks_up = any(isinstance(module, lookups) for module in model.modules())
 
     def evaluate(self, X: Any, y: Any = None, return_predictions: bool = False) -> Any:
         """Score the model on labelled rows.
@@ -78,15 +84,23 @@ class Predictor:
         base = self.loss_fn.base_loss
         with evaluation_mode(self.model):
             batches = self._batches(self._open(X, "X"))
-            return _joined(self._task.predict(self.outputs(self.model, x), base) for x in batches)
+            return self._joined(
+                self._task.predict(self.outputs(self.model, x), base) for x in batches
+            )
 
     def save_model(self, path: str | os.PathLike[str]) -> None:
-        """Save the model's state_dict: the whole file or, whatever happens, none of it."""
-        write_atomically(path, lambda f: torch.save(self.model.state_dict(), f))
+        """Save the model's state_dict: the whole file or, whatever happens, none of it.
+
+        That of a compiled model is that of the model before `torch.compile`, and loads into both.
+        """
+        write_atomically(path, lambda f: torch.save(unwrapped(self.model).state_dict(), f))
 
     def load_model(self, path: str | os.PathLike[str]) -> None:
         """Load a state_dict as `save_model` writes it; other pickled objects are refused."""
-        self.model.load_state_dict(torch.load(path, map_location=self.device, weights_only=True))
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        unwrapped(self.model).load_state_dict(
+            {name.removeprefix(f"{_COMPILED}."): tensor for name, tensor in state.items()}
+        )
 
     def outputs(self, model: nn.Module, x: Tensor) -> Tensor:
         """Run the model, and check that its outputs are those of the task."""
@@ -113,15 +127,27 @@ class Predictor:
                 outputs = self.outputs(self.model, x)
                 total += self.loss_fn.total(self.loss_fn(outputs, target), len(target)).item()
                 predicted.append(self._task.predict(outputs, self.loss_fn.base_loss))
-        p = _joined(predicted)
+        p = self._joined(predicted)
         return {"val_loss": total / len(y), **self._task.scores(y.cpu().numpy(), p)}, p
 
     def _batches(self, rows: Rows) -> Iterator[Tensor]:
         return rows.batches(torch.arange(len(rows)).split(self.batch_size))
 
+    def _joined(self, parts: Iterable[Tensor]) -> np.ndarray:
+        """Predictions of all rows, which are refused if some are no numbers."""
+        joined: np.ndarray = torch.cat(list(parts)).cpu().numpy()
+        bad = np.flatnonzero(~np.isfinite(joined).reshape(len(joined), -1).all(1))
+        if bad.size:
+            raise ValueError(
+                f"the model's outputs for row {bad[0]} ({bad.size} of {len(joined)} rows) are NaN "
+                "or infinite, so that nothing can be predicted from them: the training diverged, "
+                "or its parameters did not fit their dtype"
+            )
+        return joined
+
     def _open(self, X: Any, name: str) -> Rows:
-        rows = open_rows(X, name, self.device, self._dtype)
-        rows.check_like(self.rows)
+        rows = open_rows(X, name, self.device, self._dtype, self._looks_up)
+        rows.check_like(getattr(self, "rows", rows))
         return rows
 
     def _labelled(self, X: Any, y: Any, X_name: str, y_name: str) -> tuple[Rows, Tensor]:
@@ -138,9 +164,10 @@ class Predictor:
         return targets.to(self.device, dtype)
 
 
-def _joined(parts: Iterable[Tensor]) -> np.ndarray:
-    joined: np.ndarray = torch.cat(list(parts)).cpu().numpy()
-    return joined
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Give the model that `torch.compile` was called on, if it was."""
+    inner = getattr(model, _COMPILED, model)
+    return inner if isinstance(inner, nn.Module) else model
 
 
 @contextmanager

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from semideep_ext.op.arguments import describe, to_tensor
+from semideep_ext.op.arguments import to_tensor
 from semideep_ext.op.functional import DEFAULT_EPS, distance_weights
 from semideep_ext.op.libraries import runs_on
+from semideep_ext.training.features import FeatureExtractor, features_of
 from semideep_ext.training.rows import Rows
 from semideep_ext.weighting.checks import check_number, check_whole
 from semideep_ext.weighting.diagnostics import check_weights, warn_if_degenerate
-from semideep_ext.weighting.normalisation import mean_one
+from semideep_ext.weighting.normalisation import divide_by_mean, mean_one
 from semideep_ext.weighting.scales import resolve_lambda, sample_numbers
 from semideep_ext.weighting.weightings import WEIGHTINGS
-
-FeatureExtractor = Callable[[Tensor], Any]
 
 
 def device_of_weights(device: torch.device) -> torch.device:
@@ -31,13 +29,13 @@ def device_of_weights(device: torch.device) -> torch.device:
 
 
 @dataclass(frozen=True)
-class Weighting:
+class RowWeighting:
     """The options of `WeightedTrainer` that decide about weights; see there."""
 
     weights: Any
     metric: Any = "euclidean"
     lambda_: float | str = 0.8
-    normalize: bool = False
+    normalize: bool = True
     idw_eps: float = DEFAULT_EPS
     idw_cap: float | None = None
     recompute_every: int | None = None
@@ -47,14 +45,15 @@ class Weighting:
         """Refuse options that contradict each other."""
         if isinstance(self.weights, str) and self.weights not in WEIGHTINGS:
             raise ValueError(
-                f"weights={self.weights!r}: choose 'distance', 'idw', an array of one weight per "
-                "row, a callable of (X_train, X_test), or None for unweighted training"
+                f"weights={self.weights!r}: choose one of {', '.join(map(repr, WEIGHTINGS))}, an "
+                "array of one weight per row, a callable of (X_train, X_test), or None for "
+                "unweighted training"
             )
-        if isinstance(self.weights, str) and np.ndim(self.lambda_):
+        if self._kernel is not None and np.ndim(self.lambda_):
             raise ValueError(f"lambda_={self.lambda_!r}: give one number > 0, or 'median'")
         if self.idw_cap is not None:
             check_number("idw_cap", self.idw_cap)
-            if not (isinstance(self.weights, str) and self.weights == "idw"):
+            if self._kernel != "inverse":
                 raise ValueError(
                     f"idw_cap={self.idw_cap!r} with weights={self.weights!r}: it bounds the "
                     "weights of weights='idw' only; leave it out"
@@ -76,32 +75,45 @@ class Weighting:
     @property
     def needs_rows(self) -> bool:
         """Whether the weights follow from rows, rather than being given."""
-        return isinstance(self.weights, str) or callable(self.weights)
+        return self._kernel is not None or callable(self.weights)
 
-    def from_rows(self, rows: Rows, test: Rows | None, device: torch.device) -> np.ndarray | None:
-        """Weights of the rows in the raw space, (N,); None for no weights."""
-        if self.recompute_every is not None and test is None:
+    @property
+    def _kernel(self) -> str | None:
+        """The kernel function of a weighting by distances."""
+        return WEIGHTINGS[self.weights].kernel if isinstance(self.weights, str) else None
+
+    def from_rows(
+        self, rows: Rows, tests: Sequence[Rows], labeled: np.ndarray, device: torch.device
+    ) -> np.ndarray | None:
+        """Weights of the labelled rows in the raw space, (N,), by the rows of all tests.
+
+        `labeled` tells which of the rows that the user gave these are. None for no weights.
+        """
+        if self.recompute_every is not None and not tests:
             raise ValueError("recompute_every needs X_test, the unlabelled rows to resemble")
         if not self.needs_rows:
-            return None if self.weights is None else self._given(self.weights, "weights", len(rows))
-        gathered = None if test is None else np.concatenate(list(test.blocks()))
-        if not isinstance(self.weights, str):
+            is_none = self.weights is None or isinstance(self.weights, str)
+            return None if is_none else self._given(self.weights, "weights", labeled)
+        blocks = [block for test in tests for block in test.blocks()]
+        gathered = np.concatenate(blocks) if blocks else None
+        if self._kernel is None:
             return self._by_function(np.concatenate(list(rows.blocks())), gathered)
         if gathered is None:
             raise ValueError(
-                f"weights={self.weights!r} needs X_test, the unlabelled rows to resemble"
+                f"weights={self.weights!r} needs unlabelled rows to resemble: give X_test, or mark "
+                "rows of X_train in y_train as unlabelled (-1; NaN for regression)"
             )
         lambda_ = self._lambda(rows.chosen, len(rows), gathered)
         place = device_of_weights(device)
-        blocks = (to_tensor("X_train", block).to(place) for block in rows.blocks())
-        return self._by_distance(blocks, to_tensor("X_test", gathered).to(place), lambda_)
+        parts = (to_tensor("X_train", block).to(place) for block in rows.blocks())
+        return self._by_distance(parts, to_tensor("X_test", gathered).to(place), lambda_)
 
     def from_features(
         self, extract: FeatureExtractor, rows: Iterable[Tensor], test: Iterable[Tensor]
     ) -> np.ndarray:
         """Weights of rows by the features of their batches, (N,)."""
-        x, y = (torch.cat([_features(extract, batch) for batch in part]) for part in (rows, test))
-        if not isinstance(self.weights, str):
+        x, y = (torch.cat([features_of(extract, batch) for batch in part]) for part in (rows, test))
+        if self._kernel is None:
             return self._by_function(x.cpu().numpy(), y.cpu().numpy())
         lambda_ = self._lambda(lambda numbers: x[torch.as_tensor(numbers)], len(x), y)
         place = device_of_weights(x.device)
@@ -113,16 +125,16 @@ class Weighting:
         return resolve_lambda(self.lambda_, chosen(sample_numbers(n)), test, self.metric)
 
     def _by_function(self, train: np.ndarray, test: np.ndarray | None) -> np.ndarray:
-        return self._given(self.weights(train, test), "weights(X_train, X_test)", len(train))
+        everyone = np.ones(len(train), dtype=bool)
+        return self._given(self.weights(train, test), "weights(X_train, X_test)", everyone)
 
-    def _given(self, weights: Any, name: str, n: int) -> np.ndarray:
-        w = check_weights(weights, name, n)
-        if not w.any():
-            raise ValueError("weights are all 0, so nothing would be trained; give others")
-        return w / w.mean() if self.normalize else w
+    def _given(self, weights: Any, name: str, labeled: np.ndarray) -> np.ndarray:
+        w = check_weights(weights, name, len(labeled))[labeled]
+        scaled = divide_by_mean(w)  # which refuses weights that are all 0
+        return scaled if self.normalize else w
 
     def _by_distance(self, blocks: Iterable[Tensor], test: Tensor, lambda_: Any) -> np.ndarray:
-        kernel = WEIGHTINGS[self.weights].kernel
+        kernel = self._kernel
         assert kernel is not None
         parts = []
         for block in blocks:
@@ -171,76 +183,3 @@ def class_factors(class_weight: Any, classes: np.ndarray | None, targets: np.nda
             f"class_weight={class_weight!r}: give 'balanced' or a dict of label to factor"
         )
     return np.asarray(factors)[targets]
-
-
-@contextmanager
-def feature_extractor(model: nn.Module, features: Any) -> Iterator[FeatureExtractor]:
-    """Features of rows by a callable, by a submodule's output, or of the last linear layer's input.
-
-    Parameters
-    ----------
-    model : nn.Module
-    features : callable, str or None
-        A function of a batch; the name of a submodule, of which the output is taken; or None.
-    """
-    if callable(features):
-        yield features
-        return
-    modules = dict(model.named_modules())
-    if features is None:
-        linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
-        if not linear:
-            raise ValueError(
-                "the model has no nn.Linear, of which the input would be its features; give "
-                "features= the name of a submodule, or a function of a batch"
-            )
-        module = modules[linear[-1]]
-    elif features in modules:
-        module = modules[features]
-    else:
-        raise ValueError(
-            f"features={features!r}: the model has no such submodule; it has "
-            f"{', '.join(name for name in modules if name)}"
-        )
-    seen: list[Any] = []
-    handle = module.register_forward_hook(lambda *arguments: seen.append(arguments[1:]))
-
-    def extract(x: Tensor) -> Any:
-        seen.clear()
-        model(x)
-        inputs, output = seen[-1] if seen else ((), None)
-        return (*inputs, None)[0] if features is None else output
-
-    try:
-        yield extract
-    finally:
-        handle.remove()
-
-
-def _features(extract: FeatureExtractor, x: Tensor) -> Tensor:
-    """Features of a batch, (n, F), on its device; of half types in float32."""
-    values = extract(x)
-    if not isinstance(values, Tensor) or values.ndim == 0 or len(values) != len(x):
-        raise ValueError(
-            f"the features of a batch of {len(x)} rows: {describe('there', values)}; allowed is a "
-            "tensor with one entry per row: give features= the name of another submodule, or a "
-            "function of a batch"
-        )
-    values = values.reshape(len(x), -1)
-    values = values.to(torch.promote_types(values.dtype, torch.float32))
-    if not values.isfinite().all():
-        raise ValueError(
-            "the model's features hold NaN or infinity, so rows cannot be weighted by them: "
-            "lower the learning rate or clip the gradients"
-        )
-    return values
-
-
-def as_row_weights(
-    w: np.ndarray | None, factors: np.ndarray | None, dtype: torch.dtype, device: torch.device
-) -> Tensor | None:
-    """Distance weight times class weight of each row, or None if there are neither."""
-    if w is None and factors is None:
-        return None
-    product = (1.0 if w is None else w) * (1.0 if factors is None else factors)
-    return torch.as_tensor(product).to(device, dtype)

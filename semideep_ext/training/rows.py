@@ -4,27 +4,32 @@ Both classes have a length, a `name` for error messages, and
 - `batches(indices)`: the rows of each index tensor, on the device, as the model takes them;
 - `blocks()`: all rows in order, as arrays (n, D) in their own precision, for distances;
 - `chosen(numbers)`: the same of some rows;
+- `select(numbers)`: some rows, as rows of their own;
+- `digest()`: by which a checkpoint knows the rows again, None where they are drawn anew;
 - `plan(batch_size, accumulation, generator)`: an epoch's batches, grouped by optimizer step.
 """
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from semideep_ext.op.arguments import check_columns, column_names
+from semideep_ext.training.processes import random_state_kept, seed_everything
 from semideep_ext.weighting.checks import (
     as_array,
     as_floats,
     check_features,
-    in_blocks,
     is_memory_mapped,
+    rows_in_block,
 )
 
 Plan = list[list[Tensor]]  # index tensors of batches, by optimizer step
@@ -39,35 +44,67 @@ _LOADER_OPTIONS = (
     "prefetch_factor",
 )
 _BLOCK = 256  # rows of a Dataset that are collated at once, outside training
+_SAMPLE = 1000  # rows of a Dataset by which it is known again
 
 
-def open_rows(X: Any, name: str, device: torch.device, dtype: torch.dtype) -> Rows:
+def open_rows(
+    X: Any, name: str, device: torch.device, dtype: torch.dtype, keep_integers: bool = False
+) -> Rows:
     """Open what a user passed as rows."""
-    kind = DatasetRows if isinstance(X, (Dataset, DataLoader)) else ArrayRows
-    return kind(X, name, device, dtype)
+    if isinstance(X, (Dataset, DataLoader)):
+        return DatasetRows(X, name, device, dtype)
+    return ArrayRows(X, name, device, dtype, keep_integers)
 
 
 class ArrayRows:
     """Rows of an array, DataFrame or tensor, shape (N, ...).
 
     They are copied to the device once; those of a memory map are read when they are needed.
+    Integers stay integers for a model that looks them up (`keep_integers`); else rows take the
+    dtype of the model.
     """
 
-    def __init__(self, X: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        X: Any,
+        name: str,
+        device: torch.device,
+        dtype: torch.dtype,
+        keep_integers: bool = False,
+    ) -> None:
         self.name, self.columns = name, column_names(X)
         self._features = check_features(X, name)
-        self.shape = self._features.shape
+        kind = getattr(getattr(X, "dtype", None), "kind", "") or str(getattr(X, "dtype", ""))
+        is_integer = kind in ("i", "u") or kind.startswith(("torch.int", "torch.uint"))
+        dtype = torch.int64 if keep_integers and is_integer else dtype
         self._device, self._dtype = device, dtype
+        self._take(None)
+
+    def _take(self, numbers: np.ndarray | None) -> None:
+        """Consist of the rows of these numbers of the array; None is all."""
+        self._numbers = numbers
+        n = len(self._features) if numbers is None else len(numbers)
+        self.shape = (n, *self._features.shape[1:])
         self._rows: Any = (
-            _MemoryMap(self._features)
+            _MemoryMap(self._read)
             if is_memory_mapped(self._features)
             # A copy, so that what the caller does to the array later changes nothing here.
-            else torch.tensor(self._features, dtype=dtype, device=device)
+            else torch.tensor(self._read(slice(None)), dtype=self._dtype, device=self._device)
         )
+
+    def _read(self, index: Any) -> np.ndarray:
+        rows: np.ndarray = self._features[index if self._numbers is None else self._numbers[index]]
+        return rows
 
     def __len__(self) -> int:
         """Count the rows."""
-        return len(self._features)
+        return self.shape[0]
+
+    def select(self, numbers: np.ndarray) -> ArrayRows:
+        """Rows of these numbers, as rows of their own."""
+        selected = copy.copy(self)
+        selected._take(numbers if self._numbers is None else self._numbers[numbers])
+        return selected
 
     def check_like(self, training: Rows) -> None:
         """Refuse rows of another width, or of other columns, than the training rows."""
@@ -86,11 +123,18 @@ class ArrayRows:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All rows, (n, D)."""
-        return (as_floats(part.reshape(len(part), -1)) for part in in_blocks(self._features))
+        step = rows_in_block(self._features)
+        for start in range(0, len(self), step):
+            part = self._read(slice(start, start + step))
+            yield as_floats(part.reshape(len(part), -1))
 
     def chosen(self, numbers: np.ndarray) -> np.ndarray:
         """Rows of these numbers, (n, D)."""
-        return as_floats(self._features[numbers].reshape(len(numbers), -1))
+        return as_floats(self._read(numbers).reshape(len(numbers), -1))
+
+    def digest(self) -> str:
+        """Hash the values of all rows, whatever dtype and layout they came in."""
+        return _digest(block.astype(np.float64, copy=False) for block in self.blocks())
 
     def plan(self, batch_size: int, accumulation: int, generator: torch.Generator) -> Plan:
         """Shuffled batches of equal size to within one row: a leftover breaks batch norm."""
@@ -102,11 +146,11 @@ class _MemoryMap:
 
     device = torch.device("cpu")
 
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array
+    def __init__(self, read: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._read = read
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        rows = np.asarray(self._array[index.numpy()])
+        rows = np.asarray(self._read(index.numpy()))
         return torch.from_numpy(rows.astype(rows.dtype.newbyteorder("="), copy=False))
 
 
@@ -181,6 +225,37 @@ class DatasetRows:
             parts.append(as_array(batch[1], f"y of {self.name}"))
         return np.concatenate(parts)
 
+    def select(self, numbers: np.ndarray) -> DatasetRows:
+        """Rows of these numbers, as rows of their own.
+
+        Raises
+        ------
+        ValueError
+            For a DataLoader, whose sampler would draw the others, too.
+        """
+        if self._sampler is not None:
+            raise ValueError(
+                f"{self.name} is a DataLoader, of which some rows are unlabelled: its sampler "
+                "would draw them for training; give a Dataset, or the labelled rows as X_train "
+                "and the others as X_test"
+            )
+        subset = Subset(self._dataset, numbers.tolist())
+        return DatasetRows(subset, self.name, self._device, self._dtype)
+
+    def digest(self) -> str | None:
+        """Hash rows, read twice from the same random state; None where the two readings differ.
+
+        At most `_SAMPLE` rows: to read all of them may take as long as an epoch.
+        """
+        numbers = np.linspace(0, len(self) - 1, min(len(self), _SAMPLE)).round().astype(np.int64)
+        first, second = (_digest([self._read_again(numbers)]) for _ in range(2))
+        return first if first == second else None
+
+    def _read_again(self, numbers: np.ndarray) -> np.ndarray:
+        with random_state_kept(self._device):
+            seed_everything(0)
+            return self.chosen(numbers).astype(np.float64, copy=False)
+
     def plan(self, batch_size: int, accumulation: int, generator: torch.Generator) -> Plan:
         """Batches of the DataLoader; else shuffled ones, as of arrays."""
         if self._sampler is None:
@@ -206,6 +281,14 @@ class DatasetRows:
 
 
 Rows = ArrayRows | DatasetRows
+
+
+def _digest(blocks: Iterable[np.ndarray]) -> str:
+    digest, n = hashlib.sha256(), 0
+    for block in blocks:
+        digest.update(block.tobytes())
+        n += len(block)
+    return f"{n} rows {digest.hexdigest()[:16]}"
 
 
 def _features(batch: Any) -> Tensor:

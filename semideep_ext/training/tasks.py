@@ -6,16 +6,19 @@ them.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from semideep_ext.weighting.checks import as_array, check_labels, check_numbers
+from semideep_ext.training.scores import CLASSIFICATION, REGRESSION, label_scores, number_scores
+from semideep_ext.weighting.checks import as_numbers, check_labels, check_numbers
+from semideep_ext.weighting.labels import labeled_rows, rows_with_targets
 from semideep_ext.weighting.losses import REGRESSION_LOSSES
 
+# Grades such as 0.5, 1.0, ... 10.0 are classes; more different fractions are measurements.
+MOST_FRACTIONS = 20
 _ONE_LABEL_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
 
 
@@ -32,11 +35,21 @@ class ClassificationLoss(nn.CrossEntropyLoss):
         )
 
 
+def _rows_of_numbers(y: np.ndarray, unlabeled: Any) -> np.ndarray:
+    """Tell which rows have numbers, (N,): NaN marks the unlabelled ones, whatever marks classes."""
+    return rows_with_targets(as_numbers(y, "y_train"))
+
+
 class Classification:
     """One label per row, of any type that sorts."""
 
-    score_names = ("accuracy", "precision", "recall", "f1", "auc")
+    score_names = CLASSIFICATION
     default_loss = ClassificationLoss
+
+    @staticmethod
+    def labeled(y: np.ndarray, unlabeled: Any) -> np.ndarray:
+        """Tell which rows have a label, (N,)."""
+        return labeled_rows(y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y, unlabeled)
 
     def __init__(self, y: Any, n: int, name: str) -> None:
         labels = check_labels(y, n, name)
@@ -48,6 +61,13 @@ class Classification:
                 f"{name} holds labels of types that do not sort together: {', '.join(types)}; give "
                 f"labels of one type, for example [str(label) for label in {name}]"
             ) from error
+        fractions = labels.dtype.kind == "f" and (self.classes_ != np.floor(self.classes_)).any()
+        if fractions and len(self.classes_) > MOST_FRACTIONS:
+            raise ValueError(
+                f"{name} holds {len(self.classes_)} different numbers with fractions, such as "
+                f"{self.classes_[0]} and {self.classes_[1]}, which are no classes: for numbers to "
+                "predict say task='regression'"
+            )
 
     def targets(self, y: Any, n: int, name: str) -> Tensor:
         """Numbers of the classes, (n,)."""
@@ -100,14 +120,16 @@ class Classification:
         average = "binary" if len(classes) == 2 else "weighted"
         present = np.unique(y)
         scored = [] if len(present) < 2 else [1] if len(classes) == 2 else present
-        return _scores(y, p.argmax(1), average, [(y == k, p[:, k]) for k in scored])
+        return label_scores(y, p.argmax(1), average, [(y == k, p[:, k]) for k in scored])
 
 
 class MultiLabel:
     """Any number of L labels per row: targets of 0 and 1, (N, L); outputs (N, L)."""
 
-    score_names = Classification.score_names
+    score_names = CLASSIFICATION
     default_loss = nn.BCEWithLogitsLoss
+
+    labeled = staticmethod(_rows_of_numbers)
 
     def __init__(self, y: Any, n: int, name: str) -> None:
         columns = getattr(y, "columns", None)
@@ -141,15 +163,17 @@ class MultiLabel:
         """Share of rows with every label right; the others weighted by label frequency."""
         y = y.astype(np.int64)
         scored = [k for k in range(y.shape[1]) if 0 < y[:, k].mean() < 1]
-        return _scores(y, self.decide(p), "weighted", [(y[:, k], p[:, k]) for k in scored])
+        pairs = [(y[:, k], p[:, k]) for k in scored]
+        return label_scores(y, self.decide(p), "weighted", pairs)
 
 
 class Regression:
     """Numbers to predict: targets (N,) or (N, K); outputs (N, K), for K = 1 also (N,)."""
 
-    score_names = ("mse", "mae", "r2")
+    score_names = REGRESSION
     default_loss = nn.MSELoss
     classes_ = None
+    labeled = staticmethod(_rows_of_numbers)
 
     def __init__(self, y: Any, n: int, name: str) -> None:
         self._shape = check_numbers(y, n, name).shape[1:]
@@ -182,13 +206,7 @@ class Regression:
 
     def scores(self, y: np.ndarray, p: np.ndarray) -> dict[str, float]:
         """Mean squared and absolute error, and R^2 (NaN for fewer than two rows)."""
-        from sklearn import metrics
-
-        if not np.isfinite(p).all():  # a diverged model
-            return dict.fromkeys(self.score_names, math.nan)
-        r2 = metrics.r2_score(y, p) if len(y) > 1 else math.nan
-        mse, mae = metrics.mean_squared_error(y, p), metrics.mean_absolute_error(y, p)
-        return {"mse": float(mse), "mae": float(mae), "r2": float(r2)}
+        return number_scores(y, p)
 
 
 Task = Classification | MultiLabel | Regression
@@ -199,11 +217,13 @@ TASKS: dict[str, type[Classification | MultiLabel | Regression]] = {
 }
 
 
-def make_task(task: str | None, y: Any, n: int, base_loss: Any) -> Task:
-    """Make the task of that name; without a name, the one that the loss and y_train tell."""
-    if task is not None and task not in TASKS:
+def task_kind(task: str | None, y: np.ndarray, base_loss: Any) -> type[Task]:
+    """Give the task of that name; without a name, the one that the loss and y_train tell."""
+    if task is None:
+        task = _infer(y, base_loss)
+    if task not in TASKS:
         raise ValueError(f"task={task!r}: choose one of {', '.join(TASKS)}, or None to infer it")
-    return TASKS[task or _infer(as_array(y, "y_train"), base_loss)](y, n, "y_train")
+    return TASKS[task]
 
 
 def _infer(y: np.ndarray, base_loss: Any) -> str:
@@ -211,9 +231,10 @@ def _infer(y: np.ndarray, base_loss: Any) -> str:
         return "regression"
     if isinstance(base_loss, _ONE_LABEL_LOSSES) or y.ndim != 2 or y.shape[1] < 2:
         return "classification"
-    if not np.isin(y, (0, 1)).all():
+    given = y[rows_with_targets(as_numbers(y, "y_train"))]
+    if not np.isin(given, (0, 1)).all():
         return "regression"
-    if (y.sum(1) == 1).all():
+    if (given.sum(1) == 1).all():
         raise ValueError(
             f"y_train of shape {y.shape} has a single 1 in each row: for classification pass "
             "y_train.argmax(1), for labels that may come together say task='multilabel'"
@@ -240,22 +261,3 @@ def _check_columns(outputs: Tensor, columns: int, what: str) -> Tensor:
             f"so allowed is (N, {columns}): change the last layer"
         )
     return outputs
-
-
-def _scores(y: np.ndarray, predicted: np.ndarray, average: str, pairs: list[Any]) -> dict[str, Any]:
-    """Scores of predictions; auc is the mean over pairs of (is it so, probability)."""
-    from sklearn import metrics  # here, since it takes longer to import than torch's parts
-
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        y, predicted, zero_division=0, average=average
-    )
-    auc = math.nan
-    if pairs and all(np.isfinite(p).all() for _, p in pairs):  # a diverged model gives NaN
-        auc = float(np.mean([metrics.roc_auc_score(is_so, p) for is_so, p in pairs]))
-    return {
-        "accuracy": float(metrics.accuracy_score(y, predicted)),
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
-        "auc": auc,
-    }

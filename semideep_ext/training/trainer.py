@@ -7,6 +7,7 @@ devices, precision and processes are Accelerate's, and what happens around it is
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import Any
 
@@ -15,14 +16,19 @@ import torch
 from torch import nn
 
 from semideep_ext.op.functional import DEFAULT_EPS
-from semideep_ext.training import loop, processes, resume
-from semideep_ext.training import row_weights as weighting
+from semideep_ext.training import processes
 from semideep_ext.training.callbacks import ProgressBar, in_order
 from semideep_ext.training.checkpoints import read_checkpoint, write_checkpoint
-from semideep_ext.training.predictor import Predictor, evaluation_mode
-from semideep_ext.training.rows import DatasetRows, open_rows
-from semideep_ext.training.tasks import make_task
-from semideep_ext.weighting.checks import check_number, check_whole
+from semideep_ext.training.features import feature_extractor
+from semideep_ext.training.loop import Loop, TrainingData
+from semideep_ext.training.optimizers import end_epoch, make_optimizer, make_scheduler
+from semideep_ext.training.options import TrainerOptions
+from semideep_ext.training.predictor import Predictor, evaluation_mode, unwrapped
+from semideep_ext.training.resume import Resumable, digest, shapes
+from semideep_ext.training.row_weights import RowWeighting, class_factors
+from semideep_ext.training.rows import DatasetRows
+from semideep_ext.training.tasks import task_kind
+from semideep_ext.weighting.checks import as_array
 from semideep_ext.weighting.losses import WeightedLoss
 
 __all__ = ["WeightedTrainer"]
@@ -41,12 +47,13 @@ class WeightedTrainer(Predictor):
         once for their labels. Of a DataLoader, batches, order, collation and workers are used.
     y_train : array-like, shape (N,), or (N, L) for several labels or numbers per row
         Labels of any type that sorts; `classes_` holds the distinct ones in order. Left out for a
-        Dataset.
+        Dataset. Rows whose label is -1, or whose numbers are NaN, are unlabelled, see `unlabeled`.
     X_test : like X_train, M rows, optional
-        Unlabelled rows; required for weights "distance" and "idw".
-    weights : {"distance", "idw"}, array-like of shape (N,), callable or None, default "distance"
-        (1/M) sum_j exp(-lambda d), (1/M) sum_j 1/(d + idw_eps), given weights, a function of the
-        arrays (X_train, X_test) that returns N weights, or no weighting. Distances are those of
+        Unlabelled rows to resemble, beside those of X_train; weights "distance" and "idw" need one
+        or the other.
+    weights : {"distance", "idw", "none"}, array-like (N,), callable or None, default "distance"
+        (1/M) sum_j exp(-lambda d), (1/M) sum_j 1/(d + idw_eps), no weighting, given weights, or a
+        function of the arrays (X_train, X_test) that returns N weights. Distances are those of
         rows flattened to (N, D), in the raw space unless `recompute_every` is given. They are
         computed on the device of training where that is the CPU or CUDA, else on the CPU.
     distance_metric : str or callable, default "euclidean"
@@ -88,8 +95,10 @@ class WeightedTrainer(Predictor):
         Default: drawn from torch's global generator. `train` leaves global random states untouched.
     callbacks : one object, or a sequence of objects, with hooks of `callbacks.Callback`
         Called in this order, checkpoints last.
-    normalize : bool, default False
-        Divide the weights by their mean.
+    normalize : bool, default True
+        Divide the weights by their mean, so that the size of a step does not depend on lambda.
+        False trains with the weights of the formula, at most 1, as `semideep` does: steps are so
+        much smaller (a mean weight of .001 is a learning rate of a thousandth for SGD).
     idw_eps, idw_cap : float, default 1e-3; float, optional
         A duplicate of a test row adds 1/(M idw_eps) to its weight. Weights above idw_cap become
         idw_cap, before they are normalised.
@@ -99,11 +108,16 @@ class WeightedTrainer(Predictor):
     features : str or callable, optional
         For recompute_every: a submodule whose output is the features, or a function of a batch.
         Default: the input of the model's last `nn.Linear`.
+    unlabeled : label or None, default -1
+        The value of y_train that marks unlabelled rows; None if all rows are labelled. They are not
+        trained on, and join the rows to resemble. NaN marks them where numbers are predicted.
 
     Attributes
     ----------
     classes_ : ndarray, shape (n_classes,); names or numbers of labels (multilabel); None
-    sample_weights : ndarray of shape (N,), or None
+    labeled_ : ndarray of bool, shape (N,)
+        The rows of X_train that are trained on.
+    sample_weights : ndarray of shape (number of labelled rows,), or None
         Weights by distance, or given ones; without class_weight.
     history : dict of lists
         Per epoch: train_loss, and with validation rows val_loss, accuracy, precision, recall, f1
@@ -120,6 +134,7 @@ class WeightedTrainer(Predictor):
     ValueError
         For an unknown weights string, a missing X_test, widths or lengths that differ, weights
         that are not N finite values >= 0, or rows that hold NaN or infinity (row and column named).
+        From `train`, at the first loss that is not finite.
 
     Notes
     -----
@@ -163,28 +178,22 @@ class WeightedTrainer(Predictor):
         mixed_precision: str | None = None,
         seed: int | None = None,
         callbacks: Any = (),
-        normalize: bool = False,
+        normalize: bool = True,
         idw_eps: float = DEFAULT_EPS,
         idw_cap: float | None = None,
         recompute_every: int | None = None,
         features: Any = None,
+        unlabeled: Any = -1,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ValueError(
                 f"model={model!r}: give a torch.nn.Module that is built, such as Net() rather than "
                 "Net or a function"
             )
-        check_whole("batch_size", batch_size, 1)
-        check_whole("epochs", epochs, 0)
-        check_whole("gradient_accumulation_steps", gradient_accumulation_steps, 1)
-        if seed is not None:
-            check_whole("seed", seed, 0)
-        if clip_grad_norm is not None:
-            check_number("clip_grad_norm", clip_grad_norm)
         self.callbacks = in_order(callbacks)
         if verbose:
             self.callbacks.insert(0, ProgressBar())
-        self.weighting = weighting.Weighting(
+        weighting = RowWeighting(
             weights,
             distance_metric,
             lambda_,
@@ -194,24 +203,34 @@ class WeightedTrainer(Predictor):
             recompute_every,
             features,
         )
+        self.options = TrainerOptions(
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            clip_grad_norm=clip_grad_norm,
+            scheduler_interval=scheduler_interval,
+            mixed_precision=mixed_precision,
+            device=device,
+            seed=seed,
+            task=task,
+            unlabeled=unlabeled,
+            class_weight=class_weight,
+            weighting=weighting,
+        )
         if recompute_every is not None:
-            with weighting.feature_extractor(model, features):
+            with feature_extractor(model, features):
                 pass  # which refuses features that the model lacks now, not epochs later
-        self.batch_size, self.epochs, self.verbose = batch_size, epochs, verbose
-        self.clip_grad_norm = clip_grad_norm
         self._launch = device, mixed_precision, gradient_accumulation_steps
         self.accelerator = processes.make_accelerator(*self._launch)
-        self.device, self.precision = self.accelerator.device, self.accelerator.mixed_precision
-        self.seed_is_drawn = seed is None
-        seed = processes.draw_seed() if seed is None else int(seed)
-        self.seed: int = processes.from_main(self.accelerator, seed)
-
-        floats = (p.dtype for p in model.parameters() if p.is_floating_point())
-        self._dtype = next(floats, torch.float32)
+        self.seed: int = processes.from_main(
+            self.accelerator, processes.draw_seed() if seed is None else int(seed)
+        )
+        self._prepare_predictions(model, self.accelerator, batch_size)
         # A Dataset may draw random numbers whenever a row is read.
         with processes.random_state_kept(self.device):
             processes.seed_everything(self.seed)
-            self._read(X_train, y_train, X_test, task, class_weight, loss_fn)
+            self._read(X_train, y_train, X_test, loss_fn)
 
         self.model = model.to(self.device)
         loss = self._task.default_loss() if loss_fn is None else loss_fn
@@ -219,34 +238,54 @@ class WeightedTrainer(Predictor):
         self.loss_fn: WeightedLoss = loss.to(self.device)
         if self.loss_fn.reduction == "none":
             raise ValueError("loss_fn has reduction='none', which gives no single loss to minimise")
-        self.optimizer = loop.make_optimizer(optimizer, model, learning_rate)
-        self.scheduler = loop.make_scheduler(scheduler, scheduler_interval, self.optimizer)
-        self.scheduler_interval = scheduler_interval
+        self.optimizer = make_optimizer(optimizer, model, learning_rate)
+        self.scheduler = make_scheduler(scheduler, scheduler_interval, self.optimizer)
         keys = ("train_loss", "val_loss", *self._task.score_names)
         self.history: dict[str, list[float]] = {key: [] for key in keys}
         self.should_stop, self._begun, self._resumed = False, 0, False
 
-    def _read(
-        self, X_train: Any, y_train: Any, X_test: Any, task: Any, class_weight: Any, loss_fn: Any
-    ) -> None:
-        """Read rows and labels, and weigh the rows."""
-        self.rows = open_rows(X_train, "X_train", self.device, self._dtype)
-        if isinstance(self.rows, DatasetRows):
+    def _read(self, X_train: Any, y_train: Any, X_test: Any, loss_fn: Any) -> None:
+        """Read rows and labels, set the unlabelled rows apart, and weigh the others."""
+        options = self.options
+        rows = self.rows = self._open(X_train, "X_train")
+        if isinstance(rows, DatasetRows):
             if y_train is not None:
                 raise ValueError("X_train is a Dataset, which holds the labels: leave out y_train")
-            y_train = self.rows.labels()
-        n = len(self.rows)
-        self._task = make_task(task, y_train, n, getattr(loss_fn, "base_loss", loss_fn))
+            y_train = rows.labels()
+        labels = as_array(y_train, "y_train")
+        kind = task_kind(options.task, labels, getattr(loss_fn, "base_loss", loss_fn))
+        self._unseen = [] if X_test is None else [self._open(X_test, "X_test")]
+        self.labeled_ = np.ones(len(rows), dtype=bool)
+        if labels.ndim in (1, 2) and len(labels) == len(rows):  # else the task says what is wrong
+            self.labeled_ = kind.labeled(labels, options.unlabeled)
+        if not self.labeled_.all():
+            if not self.labeled_.any():
+                raise ValueError(
+                    f"y_train marks all of its {len(rows)} rows as unlabelled: label some, or say "
+                    "unlabeled=None if they are labels"
+                )
+            y_train = y_train if hasattr(y_train, "shape") else labels
+            y_train = y_train[self.labeled_]
+            self._unseen.append(rows.select(np.flatnonzero(~self.labeled_)))
+            rows = self.rows = rows.select(np.flatnonzero(self.labeled_))
+        self._task = kind(y_train, len(rows), "y_train")
         self.classes_ = self._task.classes_
-        self.targets = self._targets(y_train, n, "y_train")
-        self.class_factors = None
-        if class_weight is not None:
-            self.class_factors = weighting.class_factors(
-                class_weight, self.classes_, self.targets.cpu().numpy()
-            )
-        test = None if X_test is None else self._open(X_test, "X_test")
-        self.set_weights(self.weighting.from_rows(self.rows, test, self.device))
-        self._test = None if self.weighting.recompute_every is None else test
+        targets = self._targets(y_train, len(rows), "y_train")
+        factors = None
+        if options.class_weight is not None:
+            factors = class_factors(options.class_weight, self.classes_, targets.cpu().numpy())
+        self._data = TrainingData(rows, targets, factors)
+        self._weigh(options.weighting.from_rows(rows, self._unseen, self.labeled_, self.device))
+
+    @property
+    def sample_weights(self) -> np.ndarray | None:
+        """Weights by distance, or given ones, (number of labelled rows,); None without."""
+        return self._data.sample_weights
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs that a call of `train` trains."""
+        return self.options.epochs
 
     @property
     def epoch(self) -> int:
@@ -256,7 +295,7 @@ class WeightedTrainer(Predictor):
     @property
     def epoch_range(self) -> tuple[int, int]:
         """Number of epochs trained when the present call of `train` began, and when it ends."""
-        return self._begun, self._begun + self.epochs
+        return self._begun, self._begun + self.options.epochs
 
     @property
     def is_main_process(self) -> bool:
@@ -299,30 +338,40 @@ class WeightedTrainer(Predictor):
             self.notify("on_train_begin", X=X_val, y=y_val, resumed=self._resumed)
             self._resumed = False
             try:
+                steps = Loop(
+                    self.accelerator,
+                    model,
+                    optimizer,
+                    self.scheduler if self.options.scheduler_interval == "step" else None,
+                    self.options.clip_grad_norm,
+                    self.loss_fn,
+                    self.outputs,
+                    self.notify,
+                )
                 while self.epoch < self.epoch_range[1] and not self.should_stop:
-                    self._run_epoch(model, optimizer, validation)
+                    self._run_epoch(steps, validation)
             finally:
                 self.notify("on_train_end", X=X_val, y=y_val)
         return self.history
 
-    def _run_epoch(self, model: nn.Module, optimizer: Any, validation: Any) -> None:
-        accelerator = self.accelerator
+    def _run_epoch(self, steps: Loop, validation: Any) -> None:
+        accelerator, options = self.accelerator, self.options
         order = processes.seed_everything(self.seed, self.epoch, 0)
-        plan = self.rows.plan(self.batch_size, accelerator.gradient_accumulation_steps, order)
+        plan = self.rows.plan(options.batch_size, accelerator.gradient_accumulation_steps, order)
         processes.seed_everything(self.seed, self.epoch, 1 + accelerator.process_index)
-        every = self.weighting.recompute_every
+        every = options.weighting.recompute_every
         if every is not None and self.epoch and self.epoch % every == 0:
             self._recompute_weights()
         self.notify("on_epoch_begin")
-        scores = {"train_loss": loop.train_epoch(self, model, optimizer, plan)}
+        scores = {"train_loss": steps.train_epoch(self._data, plan, self.epoch + 1)}
         if validation is not None:
             # In the main process: batch norm's statistics differ between processes.
             own = self._score(*validation)[0] if self.is_main_process else None
             scores.update(processes.from_main(accelerator, own))
         for key, value in scores.items():
             self.history[key].append(value)
-        if self.scheduler is not None and self.scheduler_interval == "epoch":
-            loop.end_epoch(self.scheduler, scores.get("val_loss", scores["train_loss"]))
+        if self.scheduler is not None and options.scheduler_interval == "epoch":
+            end_epoch(self.scheduler, scores.get("val_loss", scores["train_loss"]))
         self.notify("on_epoch_end", last=self.epoch == self.epoch_range[1])
         self.should_stop = processes.from_main(accelerator, self.should_stop)
 
@@ -338,7 +387,13 @@ class WeightedTrainer(Predictor):
         In the main process only. `callbacks.Checkpoint` does this after epochs.
         """
         if self.is_main_process:
-            write_checkpoint(path, resume.state_of(self))
+            progress = {
+                "begun": self._begun,
+                "should_stop": self.should_stop,
+                "history": self.history,
+                "sample_weights": self.sample_weights,
+            }
+            write_checkpoint(path, {**self._resumable().state(), **progress})
 
     def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Load what `save_checkpoint` wrote; `train` then trains the epochs that are missing.
@@ -348,27 +403,59 @@ class WeightedTrainer(Predictor):
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it is damaged, or of another model, other labels or other settings.
+            If it is damaged, or of another model, other rows, other labels or other settings.
         """
         state = read_checkpoint(path)
-        resume.restore(self, state, os.fspath(path))
+        resumable = self._resumable()
+        if self.options.seed is None:  # a seed that was drawn is the checkpoint's
+            resumable.settings["seed"] = state["settings"]["seed"]
+        resumable.restore(state, os.fspath(path))
+        self.seed = resumable.settings["seed"]
+        self._weigh(state["sample_weights"])
+        self.history, self.should_stop = state["history"], state["should_stop"]
         self._begun, self._resumed = state["begun"], True
 
-    def set_weights(self, w: np.ndarray | None) -> None:
-        """Weigh the training rows by w, (N,), and the class weights; None weighs by the latter."""
-        self.sample_weights = w
-        self.row_weights = weighting.as_row_weights(
-            w, self.class_factors, self._loss_dtype, self.device
-        )
+    def _resumable(self) -> Resumable:
+        """Gather what a checkpoint holds, and what must be the same to go on from it."""
+        with_state = [c for c in self.callbacks if hasattr(c, "state_dict")]
+        model = unwrapped(self.model)
+        settings = {
+            "model": shapes(model),
+            "loss": self.loss_fn.base_loss,
+            "loss tensors": shapes(self.loss_fn),
+            "reduction": self.loss_fn.reduction,
+            "optimizer": type(self.optimizer).__name__,
+            "optimizer options": self.optimizer.defaults,
+            "scheduler": type(self.scheduler).__name__,
+            "callbacks": [type(c).__name__ for c in with_state],
+            "X_train": self.rows.digest(),
+            "X_test": [rows.digest() for rows in self._unseen],
+            "y_train": digest(self._data.targets.cpu().numpy()),
+            "class_weight": digest(self._data.class_factors),
+            "gradient_accumulation_steps": self.accelerator.gradient_accumulation_steps,
+            "mixed_precision": self.accelerator.mixed_precision,
+            "seed": self.seed,
+            **self.options.settings,
+        }
+        parts = {
+            "model": model,
+            "loss": self.loss_fn,
+            "optimizer": self.optimizer,
+            "scheduler": self.scheduler,
+            "scaler": self.accelerator.scaler,
+        }
+        return Resumable(settings, parts, with_state)
+
+    def _weigh(self, w: np.ndarray | None) -> None:
+        self._data.weigh(w, self._loss_dtype)
 
     def _recompute_weights(self) -> None:
-        w = None
-        if self.is_main_process and self._test is not None:
+        w, weighting = None, self.options.weighting
+        if self.is_main_process:
             with (
                 evaluation_mode(self.model),
-                weighting.feature_extractor(self.model, self.weighting.features) as extract,
+                feature_extractor(self.model, weighting.features) as extract,
             ):
-                w = self.weighting.from_features(
-                    extract, self._batches(self.rows), self._batches(self._test)
-                )
-        self.set_weights(processes.from_main(self.accelerator, w))
+                unseen = itertools.chain.from_iterable(map(self._batches, self._unseen))
+                w = weighting.from_features(extract, self._batches(self.rows), unseen)
+        self._weigh(processes.from_main(self.accelerator, w))

@@ -72,16 +72,20 @@ def is_memory_mapped(X: np.ndarray | None) -> bool:
     return False
 
 
-def in_blocks(X: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows in blocks of at most BLOCK values, where one row has no more."""
-    step = max(1, BLOCK // max(1, X[0].size))
+def rows_in_block(X: np.ndarray) -> int:
+    """How many rows have at most BLOCK values together, at least one."""
+    return max(1, BLOCK // max(1, X[0].size))
+
+
+def _in_blocks(X: np.ndarray) -> Iterator[np.ndarray]:
+    step = rows_in_block(X)
     for start in range(0, len(X), step):
         yield X[start : start + step]
 
 
 def _check_finite(features: np.ndarray, name: str, columns: list[Any] | None, start: int) -> None:
     count, first, before = 0, None, 0
-    for block in in_blocks(features):
+    for block in _in_blocks(features):
         with np.errstate(over="ignore"):
             bad = np.argwhere(~np.isfinite(block.astype(np.float32)))
         if len(bad) and first is None:
@@ -110,10 +114,7 @@ def check_labels(y: Any, n: int, name: str) -> np.ndarray:
 
 def check_numbers(y: Any, n: int, name: str) -> np.ndarray:
     """One finite number, or one row of them, per row: float64 of shape (n,) or (n, K)."""
-    try:
-        y = np.asarray(as_array(y, name), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not numeric ({error}); give numbers") from error
+    y = as_numbers(y, name)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.ndim not in (1, 2) or len(y) != n:
         raise ValueError(f"{name} has shape {y.shape} for {n} rows; allowed is ({n},) or ({n}, K)")
@@ -121,6 +122,17 @@ def check_numbers(y: Any, n: int, name: str) -> np.ndarray:
     if len(bad):
         raise ValueError(f"{name} holds {y[tuple(bad[0])]} at row {bad[0][0]}; drop such rows")
     return y
+
+
+def as_numbers(y: Any, name: str) -> np.ndarray:
+    """Numbers as float64; missing ones are NaN."""
+    y = as_array(y, name)
+    if y.dtype.kind == "O":
+        y = np.where(np.vectorize(is_missing, otypes=[bool])(y), np.nan, y)
+    try:
+        return np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not numeric ({error}); give numbers") from error
 
 
 def as_array(y: Any, name: str) -> np.ndarray:

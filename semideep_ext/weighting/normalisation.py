@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-__all__ = ["mean_one"]
+__all__ = ["divide_by_mean", "mean_one"]
 
 LARGEST_EXPONENT = 700.0  # exp(709.8) is the largest double
 
@@ -57,3 +57,21 @@ def mean_one(log_w: Any, counts: np.ndarray | None = None) -> Any:
     # A row that counts 0 times may lie far above those that count.
     w = np.exp(np.minimum(log_w - largest, LARGEST_EXPONENT))
     return w * (counts.sum() / (w @ counts))[..., None]
+
+
+def divide_by_mean(w: np.ndarray) -> np.ndarray:
+    """Divide weights that somebody gave by their mean.
+
+    Raises
+    ------
+    ValueError
+        If every weight is 0.
+
+    Examples
+    --------
+    >>> divide_by_mean(np.array([1.0, 3.0]))
+    array([0.5, 1.5])
+    """
+    if not w.any():
+        raise ValueError("weights are all 0, so nothing would be trained; give others")
+    return w / w.mean()

@@ -18,6 +18,7 @@ from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
 import semideep_ext
+from semideep_ext import WeightedTrainer
 from semideep_ext.training.callbacks import Callback, Checkpoint, EarlyStopping
 from semideep_ext.training.checkpoints import read_checkpoint, write_checkpoint
 from semideep_ext.weighting.losses import WeightedLoss
@@ -316,7 +317,11 @@ def test_checkpoints_are_written_every_so_many_epochs_and_at_the_end(every, epoc
         ({"seed": 2}, "seed: 1, 2"),
         ({"optimizer": torch.optim.SGD}, "optimizer: Adam, SGD"),
         ({"y": 1 - blobs()[1]}, "y_train: "),
-        ({"X": blobs(n=40)[0], "y": blobs(n=40)[1]}, "training rows: 60, 40"),
+        ({"X": blobs(n=40)[0], "y": blobs(n=40)[1]}, "X_train: 60 rows [0-9a-f]{16}, 40 rows"),
+        ({"X": 2 * blobs()[0]}, "X_train: 60 rows [0-9a-f]{16}, 60 rows"),
+        ({"X_test": blobs()[0][:9]}, r"X_test: \[\], \['9 rows"),
+        ({"learning_rate": 0.2}, "optimizer options: lr is 0.1, 0.2"),
+        ({"unlabeled": None}, "unlabeled: -1, None"),
         ({"loss_fn": nn.MultiMarginLoss()}, r"loss: ClassificationLoss\(\), MultiMarginLoss"),
         ({"callbacks": [EarlyStopping()]}, r"callbacks: \[\], \['EarlyStopping'\]"),
         ({"clip_grad_norm": 1.0}, "clip_grad_norm: None, 1.0"),
@@ -326,7 +331,7 @@ def test_checkpoints_are_written_every_so_many_epochs_and_at_the_end(every, epoc
         ({"weights": "distance", "X_test": blobs()[0]}, "weights: None, distance"),
         ({"lambda_": 0.5}, "lambda_: 0.8, 0.5"),
         ({"distance_metric": torch.cdist}, "metric: euclidean, <function cdist"),
-        ({"normalize": True}, "normalize: False, True"),
+        ({"normalize": False}, "normalize: True, False"),
         ({"class_weight": "balanced"}, "class_weight: None, [0-9a-f]{16}"),
         ({"scheduler_interval": "step"}, "scheduler_interval: epoch, step"),
         ({"loss_fn": WeightedLoss(reduction="sum")}, "reduction: mean, sum"),
@@ -440,3 +445,67 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_bits():
     )
     assert done.returncode == 0, done.stderr
     assert "the same bits as one that was not killed" in done.stdout
+
+
+# Rows
+
+
+@pytest.mark.parametrize("changed", ["X_train", "X_test", "both scaled"])
+def test_a_resume_on_other_rows_is_refused(changed, tmp_path):
+    """Else the old weights would be loaded, and nothing trained on the new rows."""
+    X, _ = blobs()
+    first = trainer(X=X, X_test=X[:9], weights="distance", seed=1)
+    first.train()
+    first.save_checkpoint(tmp_path / "c")
+    rows = {"X": X.copy(), "X_test": X[:9].copy()}
+    if changed != "X_test":
+        rows["X"][17, 1] *= 2
+    if changed != "X_train":
+        rows["X_test"][3, 0] *= 2
+    other = trainer(
+        weights="distance", seed=1, callbacks=Checkpoint(tmp_path / "c", resume=True), **rows
+    )
+    with pytest.raises(ValueError, match=r"another training .*: X_t"):
+        other.train()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, ">f8"])
+def test_the_same_rows_in_another_dtype_and_layout_are_the_same(dtype, tmp_path):
+    X = blobs()[0].astype(np.float32)
+    first = trainer(X=X, seed=1)
+    first.train()
+    first.save_checkpoint(tmp_path / "c")
+    trainer(X=np.asfortranarray(X.astype(dtype)), seed=1).load_checkpoint(tmp_path / "c")
+
+
+class Drawn(torch.utils.data.Dataset):
+    """Rows with noise from torch's generator, or from one that no seed reaches."""
+
+    def __init__(self, scale=1.0, own=None):
+        (self.X, self.y), self.scale, self.own = blobs(), scale, own
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, i):
+        noise = torch.rand(()) if self.own is None else torch.tensor(self.own.random())
+        return torch.tensor(self.scale * self.X[i], dtype=torch.float32) + 0.01 * noise, self.y[i]
+
+
+def of_dataset(data):
+    torch.manual_seed(0)
+    options = {"weights": None, "epochs": 1, "verbose": False, "device": "cpu"}
+    return WeightedTrainer(nn.Linear(2, 2), data, **options)  # of a seed that is drawn
+
+
+def test_rows_of_a_dataset_are_known_again_though_they_are_drawn(tmp_path):
+    of_dataset(Drawn()).save_checkpoint(tmp_path / "c")
+    torch.manual_seed(77)
+    of_dataset(Drawn()).load_checkpoint(tmp_path / "c")
+    with pytest.raises(ValueError, match=r"another training .*: X_train"):
+        of_dataset(Drawn(scale=2)).load_checkpoint(tmp_path / "c")
+
+
+def test_rows_that_no_seed_repeats_are_not_compared(tmp_path):
+    of_dataset(Drawn(own=np.random.default_rng())).save_checkpoint(tmp_path / "c")
+    of_dataset(Drawn(own=np.random.default_rng())).load_checkpoint(tmp_path / "c")

@@ -161,7 +161,7 @@ def test_a_sampler_that_draws_rows_more_often_keeps_their_weights():
     chosen = [5] * 4 + [7] * 4
     loader = DataLoader(Pairs(X, y), batch_size=4, sampler=chosen)
     w = np.linspace(0, 3, 60)
-    t = with_data(loader, weights=w, learning_rate=0.0, epochs=1)
+    t = with_data(loader, weights=w, normalize=False, learning_rate=0.0, epochs=1)
     logits = t.model(torch.tensor(X, dtype=torch.float32))
     rows = nn.functional.cross_entropy(logits, torch.tensor(y), reduction="none")
     expected = (torch.tensor(w) * rows)[chosen].mean().item()
@@ -176,7 +176,7 @@ def test_the_collation_and_the_workers_of_a_loader_are_used():
         return torch.stack([x for x, _ in pairs]) * 2, torch.tensor([label for _, label in pairs])
 
     loader = DataLoader(Pairs(X, y), batch_size=30, collate_fn=scaled, num_workers=1)
-    t = with_data(loader, weights="distance", X_test=X[:9] * 2, epochs=1)
+    t = with_data(loader, weights="distance", normalize=False, X_test=X[:9] * 2, epochs=1)
     np.testing.assert_allclose(t.sample_weights, distance_weights(X * 2, X[:9] * 2), rtol=1e-5)
     t.train()
 
@@ -230,7 +230,7 @@ def test_nan_in_a_dataset_is_refused(where, weights):
 
 def test_missing_labels_of_a_dataset_are_refused():
     X, _ = blobs(n=4)
-    with pytest.raises(ValueError, match="no label at row 2"):
+    with pytest.raises(ValueError, match="y holds nan at row 2"):
         with_data(Pairs(X, ["a", "b", math.nan, "a"]))
 
 

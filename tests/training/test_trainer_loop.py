@@ -8,6 +8,7 @@ import torch
 from blobs import KEYS, blobs, trainer
 from torch import nn
 
+from semideep_ext.training.callbacks import ProgressBar
 from semideep_ext.training.trainer import WeightedTrainer
 from semideep_ext.weighting.losses import WeightedLoss
 
@@ -27,7 +28,8 @@ class Probe(nn.Module):
 def test_defaults_are_those_of_semideep():
     X, y = blobs()
     t = WeightedTrainer(nn.Linear(2, 2), X, y, X)
-    assert (t.batch_size, t.epochs, t.verbose, t.optimizer.defaults["lr"]) == (32, 100, True, 0.001)
+    assert (t.batch_size, t.epochs, t.optimizer.defaults["lr"]) == (32, 100, 0.001)
+    assert any(isinstance(callback, ProgressBar) for callback in t.callbacks)
     assert type(t.optimizer) is torch.optim.Adam
     assert isinstance(t.loss_fn.base_loss, nn.CrossEntropyLoss)
 
@@ -64,7 +66,9 @@ def test_evaluation_restores_the_mode_after_an_error():
 def test_train_loss_is_the_weighted_mean_over_rows(batch_size):
     X, y = blobs(n=61)
     w = np.linspace(0, 3, 61)
-    t = trainer(X=X, y=y, weights=w, batch_size=batch_size, learning_rate=0.0, epochs=1)
+    t = trainer(
+        normalize=False, X=X, y=y, weights=w, batch_size=batch_size, learning_rate=0.0, epochs=1
+    )
     logits = t.model(torch.tensor(X, dtype=torch.float32))
     rows = nn.functional.cross_entropy(logits, torch.tensor(y), reduction="none")
     expected = (torch.tensor(w) * rows).mean().item()
@@ -96,7 +100,7 @@ def test_each_step_follows_the_gradient_of_the_weighted_loss():
         gradients = torch.autograd.grad((torch.tensor(w) * rows).mean(), (weight, bias))
         weight, bias = weight - gradients[0], bias - gradients[1]
     sgd = torch.optim.SGD(model.parameters(), lr=1.0)
-    trainer(X=X, y=y, model=model, weights=w, epochs=2, optimizer=sgd).train()
+    trainer(normalize=False, X=X, y=y, model=model, weights=w, epochs=2, optimizer=sgd).train()
     torch.testing.assert_close(model.weight.detach(), weight.detach(), rtol=1e-5, atol=1e-5)
 
 

@@ -199,3 +199,33 @@ def test_accelerate_is_named_with_its_extra_where_it_is_missing(run_python):
     assert "ImportError: WeightedTrainer needs accelerate: pip install 'semideep_ext[train]'" in (
         done.stderr
     )
+
+
+# Models that are more than a module of numbers
+
+
+def test_a_compiled_model_is_saved_under_the_names_of_the_model_inside(tmp_path):
+    plain = nn.Linear(2, 2)
+    compiled = trainer(model=torch.compile(plain, backend="eager"), epochs=1)
+    compiled.train()
+    compiled.save_model(tmp_path / "m")
+    compiled.save_checkpoint(tmp_path / "c")
+    assert sorted(torch.load(tmp_path / "m")) == ["bias", "weight"]
+    other = trainer(model=nn.Linear(2, 2))
+    other.load_model(tmp_path / "m")
+    assert torch.equal(other.model.weight, plain.weight)
+    again = trainer(model=torch.compile(nn.Linear(2, 2), backend="eager"), epochs=1)
+    again.load_model(tmp_path / "m")
+    assert torch.equal(again.model.weight, plain.weight)
+    torch.save(compiled.model.state_dict(), tmp_path / "old")  # as it was written before
+    other.load_model(tmp_path / "old")
+
+
+def test_indices_stay_indices_for_a_model_that_looks_them_up():
+    indices, y = np.array([[0, 1], [2, 3]] * 30), np.array([0, 1] * 30)
+    for rows in (indices, torch.tensor(indices), indices.astype(np.uint8)):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Embedding(4, 3), nn.Flatten(), nn.Linear(6, 2))
+        t = trainer(X=rows, y=y, model=model, epochs=20)
+        t.train(rows, y)
+        assert t.evaluate(rows, y)["accuracy"] == 1.0

@@ -17,34 +17,34 @@ from semideep_ext.weighting.scales import median_lambda
 @pytest.mark.parametrize(("weights", "kernel"), [("distance", "exponential"), ("idw", "inverse")])
 def test_named_weights_are_those_of_the_op(weights, kernel):
     X, _ = blobs()
-    t = trainer(weights=weights, X_test=X[:9] + 0.1, lambda_=0.3)
+    t = trainer(normalize=False, weights=weights, X_test=X[:9] + 0.1, lambda_=0.3)
     expected = distance_weights(X, X[:9] + 0.1, "euclidean", 0.3, kernel=kernel)
     np.testing.assert_allclose(t.sample_weights, expected)
 
 
 def test_a_duplicate_row_weighs_at_most_one_over_eps():
     X, _ = blobs()
-    assert trainer(weights="idw", X_test=X).sample_weights.max() <= 1e3
+    assert trainer(normalize=False, weights="idw", X_test=X).sample_weights.max() <= 1e3
 
 
 def test_the_metric_is_passed_on():
     X, _ = blobs()
-    t = trainer(weights="distance", X_test=X[:9], distance_metric="cosine")
+    t = trainer(normalize=False, weights="distance", X_test=X[:9], distance_metric="cosine")
     np.testing.assert_allclose(t.sample_weights, distance_weights(X, X[:9], "cosine"))
 
 
 def test_the_median_sets_lambda():
     X, _ = blobs()
-    t = trainer(weights="distance", X_test=X[:9], lambda_="median")
+    t = trainer(normalize=False, weights="distance", X_test=X[:9], lambda_="median")
     lambda_ = median_lambda(X, X[:9])
     np.testing.assert_allclose(t.sample_weights, distance_weights(X, X[:9], lambda_=lambda_))
     with pytest.raises(ValueError, match="median"):
-        trainer(weights="distance", X_test=X[:9], lambda_="mean")
+        trainer(normalize=False, weights="distance", X_test=X[:9], lambda_="mean")
 
 
 def test_rows_of_two_precisions_go_together():
     X, _ = blobs()
-    t = trainer(weights="distance", X_test=X[:9].astype(np.float32))
+    t = trainer(normalize=False, weights="distance", X_test=X[:9].astype(np.float32))
     np.testing.assert_allclose(t.sample_weights, distance_weights(X, X[:9]), rtol=1e-6)
 
 
@@ -55,11 +55,13 @@ def test_no_weights_are_none():
 @pytest.mark.parametrize("convert", [list, pd.Series, torch.tensor])
 def test_given_weights_may_be_any_sequence(convert):
     w = np.arange(60.0)
-    np.testing.assert_array_equal(trainer(weights=convert(w)).sample_weights, w)
+    np.testing.assert_array_equal(trainer(normalize=False, weights=convert(w)).sample_weights, w)
 
 
 def test_an_unknown_weights_string_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match="weights='distence': choose 'distance', 'idw'"):
+    with pytest.raises(
+        ValueError, match="weights='distence': choose one of 'none', 'distance', 'idw'"
+    ):
         trainer(weights="distence")
 
 
@@ -81,7 +83,7 @@ def test_wrong_weights_are_refused(w, found):
 
 @pytest.mark.parametrize("weights", ["distance", "idw"])
 def test_named_weights_need_test_rows(weights):
-    with pytest.raises(ValueError, match="needs X_test"):
+    with pytest.raises(ValueError, match="needs unlabelled rows to resemble: give X_test, or mark"):
         trainer(weights=weights)
 
 
@@ -102,7 +104,7 @@ def test_a_callable_gets_the_rows_and_gives_the_weights():
         assert (train.shape, test.shape) == ((60, 2), (9, 2))
         return train[:, 0] ** 2 + test.mean() ** 2
 
-    t = trainer(weights=weights, X_test=X[:9])
+    t = trainer(normalize=False, weights=weights, X_test=X[:9])
     np.testing.assert_allclose(t.sample_weights, X[:, 0] ** 2 + X[:9].mean() ** 2)
 
 
@@ -117,16 +119,17 @@ def test_what_a_callable_gives_is_checked():
 
 
 @pytest.mark.parametrize("weights", ["distance", "idw", np.arange(60.0)], ids=str)
-def test_normalised_weights_have_mean_one_and_the_same_ratios(weights):
+def test_weights_have_mean_one_unless_told_otherwise_and_the_ratios_of_the_formula(weights):
     X, _ = blobs()
-    plain = trainer(weights=weights, X_test=X[:9]).sample_weights
-    w = trainer(weights=weights, X_test=X[:9], normalize=True).sample_weights
+    plain = trainer(weights=weights, X_test=X[:9], normalize=False).sample_weights
+    w = trainer(weights=weights, X_test=X[:9]).sample_weights
+    assert w.mean() == pytest.approx(1)
     np.testing.assert_allclose(w, plain / plain.mean(), rtol=1e-5)
 
 
 def test_normalised_weights_survive_underflow():
     X, _ = blobs()
-    w = trainer(weights="distance", X_test=X[:9] + 3000, normalize=True).sample_weights
+    w = trainer(weights="distance", X_test=X[:9] + 3000).sample_weights
     assert w.mean() == pytest.approx(1, rel=1e-5)
     assert w.min() < w.max() / 2
 
@@ -134,16 +137,16 @@ def test_normalised_weights_survive_underflow():
 @pytest.mark.filterwarnings("ignore:the 60 weights .* amount to")
 def test_idw_eps_and_cap_bound_a_duplicate_row():
     X, _ = blobs()
-    assert trainer(weights="idw", X_test=X[:1], idw_eps=0.5).sample_weights[0] == 2
-    capped = trainer(weights="idw", X_test=X[:1], idw_cap=7.0).sample_weights
-    free = trainer(weights="idw", X_test=X[:1]).sample_weights
+    assert trainer(normalize=False, weights="idw", X_test=X[:1], idw_eps=0.5).sample_weights[0] == 2
+    capped = trainer(normalize=False, weights="idw", X_test=X[:1], idw_cap=7.0).sample_weights
+    free = trainer(normalize=False, weights="idw", X_test=X[:1]).sample_weights
     np.testing.assert_allclose(capped, free.clip(max=7.0))
     assert free.max() > capped.max() == 7
 
 
 def test_the_cap_comes_before_normalisation():
     X, _ = blobs()
-    w = trainer(weights="idw", X_test=X[:1], idw_cap=7.0, normalize=True).sample_weights
+    w = trainer(weights="idw", X_test=X[:1], idw_cap=7.0).sample_weights
     assert w.mean() == pytest.approx(1)
     expected = distance_weights(X, X[:1], kernel="inverse").clip(max=7)
     np.testing.assert_allclose(w, expected / expected.mean())
@@ -163,16 +166,18 @@ def test_class_weights_multiply_the_loss_of_their_rows(class_weight):
     y = np.array(["a"] * 15 + ["b"] * 45)
     w = np.linspace(1, 2, 60)
     options = {"y": y, "epochs": 1, "learning_rate": 0.0, "batch_size": 60}
-    by_class = trainer(weights=w, class_weight=class_weight, **options)
-    by_row = trainer(weights=w * np.where(y == "a", 2.0, 2 / 3), **options)
+    by_class = trainer(normalize=False, weights=w, class_weight=class_weight, **options)
+    by_row = trainer(normalize=False, weights=w * np.where(y == "a", 2.0, 2 / 3), **options)
     assert by_class.train()["train_loss"] == pytest.approx(by_row.train()["train_loss"])
     np.testing.assert_array_equal(by_class.sample_weights, w)
 
 
 def test_class_weights_need_no_row_weights_and_default_to_one():
     _, y = blobs()
-    t = trainer(class_weight={1: 3.0}, epochs=1, learning_rate=0.0)
-    expected = trainer(weights=np.where(y == 1, 3.0, 1.0), epochs=1, learning_rate=0.0)
+    t = trainer(normalize=False, class_weight={1: 3.0}, epochs=1, learning_rate=0.0)
+    expected = trainer(
+        normalize=False, weights=np.where(y == 1, 3.0, 1.0), epochs=1, learning_rate=0.0
+    )
     assert t.train()["train_loss"] == expected.train()["train_loss"]
 
 
@@ -216,7 +221,7 @@ def test_weights_are_those_of_the_features_every_k_epochs(kind):
     features = model[:2] if kind == "function" else kind
     X, _ = blobs()
     options = {"weights": "distance", "X_test": X[:9], "recompute_every": 2, "features": features}
-    trainer(model=model, callbacks=[noted], epochs=5, **options).train()
+    trainer(normalize=False, model=model, callbacks=[noted], epochs=5, **options).train()
     np.testing.assert_allclose(noted.weights[0], distance_weights(X, X[:9]), rtol=1e-6)
     for epoch in (2, 4):  # without dropout, at the start of the epoch
         f = noted.features[epoch]
@@ -228,6 +233,7 @@ def test_weights_are_those_of_the_features_every_k_epochs(kind):
 def test_recomputed_weights_are_the_ones_trained_with():
     X, y = blobs()
     options = {"weights": "distance", "X_test": X[:9], "epochs": 2, "learning_rate": 0.0}
+    options["normalize"] = False
     model = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 2))
     t = trainer(model=model, recompute_every=1, **options)
     t.train()
@@ -317,13 +323,14 @@ def devices(monkeypatch):
 def test_weights_are_computed_on_the_device_that_is_chosen(devices, monkeypatch):
     monkeypatch.setattr(row_weights, "device_of_weights", lambda device: torch.device("meta"))
     options = {"weights": "distance", "X_test": blobs()[0][:9], "recompute_every": 1, "epochs": 2}
+    options["normalize"] = False
     t = trainer(model=deep(), **options)
     assert devices == {"meta"}
     devices.clear()
     t.train()
     assert devices == {"meta"}
-    assert t.row_weights.device.type == "cpu"  # where the loop uses them
-    np.testing.assert_array_equal(t.sample_weights, t.row_weights)
+    assert t._data.row_weights.device.type == "cpu"  # where the loop uses them
+    np.testing.assert_array_equal(t.sample_weights, t._data.row_weights)
 
 
 @pytest.mark.parametrize(
@@ -344,7 +351,7 @@ def test_weights_are_computed_where_there_are_kernels(device, problem, expected,
 def test_the_median_is_that_of_the_function_also_of_many_rows(monkeypatch):
     monkeypatch.setattr(scales, "SAMPLE", 16)
     X, _ = blobs()
-    t = trainer(weights="distance", X_test=X[:9], lambda_="median")
+    t = trainer(normalize=False, weights="distance", X_test=X[:9], lambda_="median")
     lambda_ = median_lambda(X, X[:9])
     np.testing.assert_array_equal(t.sample_weights, distance_weights(X, X[:9], lambda_=lambda_))
 
@@ -353,7 +360,7 @@ def test_the_median_of_features_sets_lambda_anew():
     X, _ = blobs()
     noted, model = Weights(), deep()
     options = {"weights": "distance", "X_test": X[:9], "recompute_every": 1, "lambda_": "median"}
-    trainer(model=model, callbacks=[noted], epochs=2, **options).train()
+    trainer(normalize=False, model=model, callbacks=[noted], epochs=2, **options).train()
     f = noted.features[1]
     lambda_ = median_lambda(f, f[:9])
     expected = distance_weights(f, f[:9], lambda_=lambda_)
