@@ -150,6 +150,9 @@ class WeightComputer:
         training and test rows), as `semideep_ext.weighting.scales.median_lambda` gives it.
     device : str or torch.device, default "cpu"
         Where to compute, and where `get_tensor_weights` puts its result.
+    normalize : bool, default False
+        Divide the weights by their mean, as everything that trains does by default. False gives
+        those of the formula, at most 1, as `semideep` does.
 
     Attributes
     ----------
@@ -169,12 +172,15 @@ class WeightComputer:
         distance_metric: str | Callable[..., Any] = "euclidean",
         lambda_: float | str = 0.8,
         device: str | torch.device = "cpu",
+        *,
+        normalize: bool = False,
     ) -> None:
         if not callable(distance_metric):
             check_metric(distance_metric)
         self.distance_metric = distance_metric
         self.lambda_ = lambda_
         self.device = torch.device(device)
+        self.normalize = normalize
         self.weights: np.ndarray | None = None
 
     def compute_weights(self, X_train: Any, X_test: Any) -> np.ndarray:
@@ -207,14 +213,15 @@ class WeightComputer:
                 for name, X in (("X_train", X_train), ("X_test", X_test))
             )
         lambda_ = resolve_lambda(self.lambda_, X_train, X_test, self.distance_metric)
-        w = distance_weights(X_train, X_test, self.distance_metric, lambda_)
+        w = distance_weights(X_train, X_test, self.distance_metric, lambda_, log=self.normalize)
         w = w.cpu().numpy() if torch.is_tensor(w) else w
-        if not np.isfinite(w).all():
-            row = int(np.flatnonzero(~np.isfinite(w))[0])
+        if np.isnan(w).any():
+            row = int(np.flatnonzero(np.isnan(w))[0])
             raise ValueError(
                 f"the weight of training row {row} is {w[row]}: that row, or a row of X_test, "
                 "holds NaN or infinity; drop or impute it"
             )
+        w = mean_one(w) if self.normalize else w
         warn_if_degenerate(w, self.distance_metric)
         self.weights = w
         return w.copy()

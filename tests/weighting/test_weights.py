@@ -436,3 +436,13 @@ def test_weights_that_are_no_numbers_are_refused():
 
 def _fail(*_):
     raise OSError("disk full")
+
+
+@pytest.mark.parametrize("away", [0.0, 1000.0])
+def test_weights_of_mean_one_on_request(away):
+    """Also where the weights of the formula underflow."""
+    X, Y = np.array([[0.0], [1.0], [1.5]]), away + np.array([[0.0], [0.5]])
+    w = WeightComputer(normalize=True).compute_weights(X, Y)
+    log_w = distance_weights(X, Y, log=True)
+    assert w.mean() == pytest.approx(1)
+    np.testing.assert_allclose(w / w[0], np.exp(log_w - log_w[0]), rtol=1e-12)
