@@ -5,11 +5,14 @@ import pandas as pd
 import pytest
 import torch
 from blobs import blobs, trainer
+from sklearn.datasets import load_digits
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from semideep_ext.op import libraries
 from semideep_ext.op.functional import distance_weights
 from semideep_ext.training import row_weights
+from semideep_ext.training.trainer import WeightedTrainer
 from semideep_ext.weighting import scales
 from semideep_ext.weighting.scales import median_lambda
 
@@ -125,6 +128,21 @@ def test_weights_have_mean_one_unless_told_otherwise_and_the_ratios_of_the_formu
     w = trainer(weights=weights, X_test=X[:9]).sample_weights
     assert w.mean() == pytest.approx(1)
     np.testing.assert_allclose(w, plain / plain.mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("normalize", "learns"), [(True, True), (False, False)])
+def test_the_size_of_a_step_does_not_depend_on_the_number_of_features(normalize, learns):
+    """Of the digits, the weights of the formula average .0014: a thousandth of the steps of SGD."""
+    X, y = load_digits(return_X_y=True)
+    X, y = StandardScaler().fit_transform(X[:1000]), y[:1000]
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+    options = {"normalize": normalize, "learning_rate": 0.1, "epochs": 10, "verbose": False}
+    t = WeightedTrainer(
+        model, X[:600], y[:600], X[600:], optimizer=torch.optim.SGD, device="cpu", seed=0, **options
+    )
+    t.train()
+    assert (t.evaluate(X[600:], y[600:])["accuracy"] > 0.85) == learns
 
 
 def test_normalised_weights_survive_underflow():
