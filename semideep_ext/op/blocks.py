@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,48 +13,58 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from semideep_ext.op.arguments import describe
+from semideep_ext.op.kernel_functions import kernel_function
+from semideep_ext.op.question import Question
 
 # Kernel values held at once: 8 MiB of float32, so that forward and backward stay below 16 MiB of
 # scratch.
 _BLOCK_ELEMENTS = 2**20 // 2
 
 
-def weighted_sum(
-    x: Tensor,
-    y: Tensor,
-    v: Tensor,
-    metric: Callable[[Any, Any], Any],
-    parameter: Tensor,
-    kernel: str,
-    log: bool,
-) -> Tensor:
-    """Sum k(metric(x_i, y_j)) v_jc over j: (L, N, C)."""
-    if x.dim() != 2 or y.dim() != 2 or v.dim() != 2:
+def weighted_sum(question: Question) -> tuple[torch.Size, Tensor]:
+    """Return the batch, which is none, and (L, N, C)."""
+    x, y, v = question.x, question.y, question.v
+    if x.dim() != 2 or y.dim() != 2 or (v is not None and v.dim() > 2):
+        named = {"x": x, "y": y, "v or y_weight": v}
+        given = [describe(name, tensor) for name, tensor in named.items() if tensor is not None]
         raise ValueError(
             f"a callable metric takes (N, D) and (M, D) rows without batch dimensions: "
-            f"{describe('x', x)} and {describe('y', y)}; loop over the batch"
+            f"{', '.join(given)}; loop over the batch"
         )
-    rows = max(1, _BLOCK_ELEMENTS // (y.shape[0] * parameter.shape[1]))
+    levels = math.prod(question.levels)
+    rows = max(1, _BLOCK_ELEMENTS // (y.shape[0] * levels))
+    function = kernel_function(question.kernel)
 
-    def block_sum(block: Tensor) -> Tensor:
+    def block_sum(block: Tensor, y: Tensor, v: Tensor | None, parameter: Tensor) -> Tensor:
         # As the compiled ops do: half types would lose precision that the caller did not give away.
-        with torch.autocast(x.device.type, enabled=False):
-            return full_precision_sum(block)
-
-    def full_precision_sum(block: Tensor) -> Tensor:
-        d = distances(metric, block, y).unsqueeze(0)
-        p = parameter.to(d.dtype)[0, :, None, None]
-        if kernel == "inverse":
-            out = (1.0 / (d + p)) @ v
-            return out.log() if log else out
-        if log:
-            return torch.logsumexp((-p * d).unsqueeze(-1) + v.log(), dim=-2)
-        return torch.exp(-p * d) @ v
+        with torch.autocast(y.device.type, enabled=False):
+            d = distances(question.metric, block, y)
+            p = parameter.to(d.dtype).reshape(-1, 1, 1).expand(levels, 1, 1)
+            if question.log:
+                return _log_sum(function.log(d, p), v)
+            return _sum(function.value(d, p), v)
 
     blocks = x.split(rows) if x.shape[0] else (x,)
     # Recomputed in the backward pass: otherwise autograd would keep all blocks, that is, the
     # matrix.
-    return torch.cat([checkpoint(block_sum, b, use_reentrant=False) for b in blocks], dim=1)
+    call = functools.partial(block_sum, y=y, v=v, parameter=question.parameter)
+    return torch.Size(), torch.cat(
+        [checkpoint(call, b, use_reentrant=False) for b in blocks], dim=1
+    )
+
+
+def _sum(kernel: Tensor, v: Tensor | None) -> Tensor:
+    """(L, n, M) -> (L, n, C)."""
+    if v is None:
+        return kernel.mean(-1, keepdim=True)
+    return kernel @ (v.unsqueeze(-1) if v.dim() == 1 else v)
+
+
+def _log_sum(log_kernel: Tensor, v: Tensor | None) -> Tensor:
+    """(L, n, M) -> (L, n, 1)."""
+    if v is None:
+        return log_kernel.logsumexp(-1, keepdim=True) - math.log(log_kernel.shape[-1])
+    return (log_kernel + v.squeeze(-1).log()).logsumexp(-1, keepdim=True)
 
 
 def distances(metric: Callable[[Any, Any], Any], block: Tensor, y: Tensor) -> Tensor:

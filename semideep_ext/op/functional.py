@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.forward_ad import unpack_dual
 
-from semideep_ext.op import blocks, derivatives, registration  # noqa: F401  (derivatives adds to registration)
-from semideep_ext.op.arguments import (
-    ArrayLike,
-    BatchShape,
-    describe,
-    to_compute_dtype,
-    to_parameter,
-    to_rows,
-    to_tensor,
-    to_y_weight,
-    warn_that_jaccard_merges,
+from semideep_ext.op import (  # derivatives adds to registration
+    blocks,
+    derivatives,  # noqa: F401
+    registration,
 )
-from semideep_ext.op.metrics import METRICS, check_kernel, check_metric
+from semideep_ext.op.arguments import ArrayLike
+from semideep_ext.op.batch import fold
+from semideep_ext.op.metrics import KERNELS
+from semideep_ext.op.question import Question, read
 
 __all__ = ["distance_weights", "kernel_matmul"]
 
@@ -115,10 +111,7 @@ def distance_weights(
     >>> semideep_ext.distance_weights(x, y, lambda_=1.0)
     tensor([1.0000, 0.0067])
     """
-    x, y, to_numpy = to_rows(x, y, metric)
-    weight, total = (None, None) if y_weight is None else to_y_weight(y_weight, y)
-    out = _weighted_sum(x, y, weight, True, metric, lambda_, kernel, eps, log, total)
-    return _as_array(out) if to_numpy else out
+    return _answer(read(x, y, metric, lambda_, kernel, eps, y_weight=y_weight, log=log))
 
 
 def kernel_matmul(
@@ -174,19 +167,36 @@ def kernel_matmul(
     >>> sums[:, 0] / sums[:, 1]
     tensor([10.3597, 20.0000])
     """
-    x, y, to_numpy = to_rows(x, y, metric)
-    v = to_tensor("v", v)
-    if v.dim() < 1 or v.shape[0 if v.dim() == 1 else -2] != y.shape[-2]:
-        raise ValueError(
-            f"v must be (M,) or (..., M, C) with a row for each of the M = {y.shape[-2]} rows of "
-            f"y; {describe('v', v)}"
-        )
-    if v.device != x.device:
-        raise ValueError(f"v must be on the device of x, {x.device}; {describe('v', v)}")
-    vector = v.dim() == 1
-    columns = v.unsqueeze(-1) if vector else v
-    out = _weighted_sum(x, y, columns, vector, metric, lambda_, kernel, eps, log=False)
-    return _as_array(out) if to_numpy else out
+    return _answer(read(x, y, metric, lambda_, kernel, eps, v=v))
+
+
+def _answer(question: Question) -> Any:
+    """Return (..., L, N, C), without the L and the C where the arguments have none."""
+    callable_ = callable(question.metric)
+    batch, out = (blocks.weighted_sum if callable_ else _fused_sum)(question)
+    if question.total is not None:
+        out = out - question.total.log() if question.log else out / question.total
+    out = out.reshape(*batch, *question.levels, out.shape[-2], *question.columns)
+    if out.dtype != question.dtype:
+        out = out.to(question.dtype)
+    return _as_array(out) if question.as_array else out
+
+
+def _fused_sum(question: Question) -> tuple[torch.Size, Tensor]:
+    """Run the compiled op: the batch, and (*batch, L, N, C), or (1, L, N, C) without a batch."""
+    names = question.metric, question.kernel
+    has_log = KERNELS[question.kernel].has_log
+    batch, (x, y, v, parameter) = fold(question)
+    if question.log and has_log:
+        out = registration.kernel_log_sum(x, y, v, parameter, *names).unsqueeze(-1)
+    else:
+        out = registration.kernel_matmul(x, y, v, parameter, None, None, *names)
+        out = out.log() if question.log else out
+    if question.metric == "jaccard" and question.x.is_cpu and registration.values_merged():
+        warn_that_jaccard_merges()
+    if batch:
+        out = out.reshape(*batch, *out.shape[1:])
+    return batch, out
 
 
 def _as_array(out: Tensor) -> np.ndarray:
@@ -198,85 +208,18 @@ def _as_array(out: Tensor) -> np.ndarray:
     return out.numpy()
 
 
-def _weighted_sum(
-    x: Tensor,
-    y: Tensor,
-    v: Tensor | None,
-    vector: bool,
-    metric: Any,
-    lambda_: Any,
-    kernel: str,
-    eps: Any,
-    log: bool,
-    total: Tensor | None = None,
-) -> Tensor:
-    """Sum k(d) v over y and divide by total; without v, the mean of k(d); or the log of that.
-
-    (..., N, C), or (..., L, N, C) where the parameter has L values; without the C for a vector v.
-    """
-    has_log = check_kernel(kernel).has_log
-    if not callable(metric):
-        _check_differentiable(metric, x, y)
-    x, y, result_dtype = to_compute_dtype(x, y, metric)
-    v = v if v is None else v.to(registration.compute_dtype(x))
-    parameter, scalar = to_parameter(lambda_, "lambda_", x)
-    if kernel == "inverse":
-        levels = parameter.shape[1]
-        parameter, single = to_parameter(eps, "eps", x)
-        if not single:
-            raise ValueError(f"eps must be one number or a 0-d tensor; {describe('eps', eps)}")
-        parameter = parameter.expand(1, levels)
-    batch = torch.Size()
-    if callable(metric):
-        if v is None:  # a mean; the blocks know sums only
-            v = y.new_ones((y.shape[-2], 1))
-            total = v.sum(dtype=torch.float64)
-        out = blocks.weighted_sum(x, y, v, metric, parameter, kernel, log)
-    else:
-        out, batch = _fused_sum(x, y, v, metric, parameter, kernel, log and has_log)
-        if metric == "jaccard" and x.is_cpu and registration.values_merged():
-            warn_that_jaccard_merges()
-        if log and not has_log:
-            out = out.log()
-    if total is not None:
-        out = out - total.log() if log else out / total
-    *_, levels, rows, columns = out.shape
-    kept = (*(() if scalar else (levels,)), rows, *(() if vector else (columns,)))
-    out = out.reshape(*batch, *kept)
-    return out if out.dtype == result_dtype else out.to(result_dtype)
+_jaccard_warned = False
 
 
-def _check_differentiable(metric: Any, x: Tensor, y: Tensor) -> None:
-    if check_metric(metric).differentiable:
+def warn_that_jaccard_merges() -> None:
+    """Warn, once a process, that the cast to "zero or not" merges different values."""
+    global _jaccard_warned
+    if _jaccard_warned:
         return
-    others = ", ".join(name for name, other in METRICS.items() if other.differentiable)
-    for name, tensor in (("x", x), ("y", y)):
-        if tensor.requires_grad and torch.is_grad_enabled():
-            problem, change = "requires grad", f"pass {name}.detach()"
-        elif not torch.compiler.is_compiling() and unpack_dual(tensor).tangent is not None:
-            problem, change = "carries a forward-mode tangent", f"differentiate without {name}"
-        else:
-            continue
-        raise ValueError(
-            f"{name} {problem}, but metric={metric!r} has no gradient with respect to rows: "
-            f"{change}, or use one of {others}"
-        )
-
-
-def _fused_sum(
-    x: Tensor, y: Tensor, v: Tensor | None, metric: str, parameter: Tensor, kernel: str, log: bool
-) -> tuple[Tensor, torch.Size]:
-    """Run the compiled op: (*batch, L, N, C), or (1, L, N, C) without a batch, and the batch."""
-    batch = BatchShape(x.shape[:-2], y.shape[:-2], () if v is None else v.shape[:-2])
-    x, y = batch.fold(x, 2), batch.fold(y, 2)
-    if v is not None:
-        v = batch.fold(v, 2).unsqueeze(1).expand(-1, parameter.shape[1], -1, -1)
-    if batch.shape:
-        parameter = parameter.expand(batch.size, -1)
-    if log:
-        out = registration.kernel_log_sum(x, y, v, parameter, metric, kernel).unsqueeze(-1)
-    else:
-        out = registration.kernel_matmul(x, y, v, parameter, None, None, metric, kernel)
-    if batch.shape:
-        out = out.reshape(*batch.shape, *out.shape[1:])
-    return out, batch.shape
+    _jaccard_warned = True
+    warnings.warn(
+        "metric='jaccard' only asks whether a value is zero, and these rows hold values other "
+        "than 0 and 1: binarise them with your own threshold, or choose another metric",
+        UserWarning,
+        stacklevel=5,  # the caller of the op
+    )

@@ -15,6 +15,7 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
+from semideep_ext.op.kernel_functions import FUNCTIONS
 from semideep_ext.op.libraries import CUDA_PROBLEM
 from semideep_ext.op.metrics import METRICS
 
@@ -165,6 +166,12 @@ def dense_distances(metric: str) -> Callable[[Tensor, Tensor], Tensor]:
         return torch.from_numpy(distances.astype(np.float64)).to(x)
 
     return _DENSE.get(metric, by_scipy)
+
+
+def with_parameter(kernel: str, value: Any) -> dict[str, Any]:
+    """Return the options that ask for a kernel function with that value of its parameter."""
+    name = {"lambda": "lambda_", "eps": "eps"}[FUNCTIONS[kernel].parameter]
+    return {"kernel": kernel, name: value}
 
 
 def relative_error(actual: Tensor, reference: Tensor) -> float:

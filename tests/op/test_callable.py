@@ -8,7 +8,14 @@ from scipy.spatial.distance import cdist
 from semideep_ext import distance_weights, kernel_matmul
 from semideep_ext.op import blocks
 from semideep_ext.op.metrics import KERNELS, METRICS
-from semideep_ext.op.testing import DTYPES, TOLERANCES, dense_distances, random_rows, relative_error
+from semideep_ext.op.testing import (
+    DTYPES,
+    TOLERANCES,
+    dense_distances,
+    random_rows,
+    relative_error,
+    with_parameter,
+)
 
 pytestmark = pytest.mark.each_device
 each_metric = pytest.mark.parametrize("metric", METRICS)
@@ -52,11 +59,11 @@ def test_its_gradients_equal_those_of_the_built_in_metric(kernel, log, generator
     x, y = (t.requires_grad_() for t in problem("euclidean", generator))
     importance = torch.rand(9, generator=generator, dtype=torch.float64, requires_grad=True)
     parameter = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
-    options = {"lambda_": parameter} if kernel == "exponential" else {"eps": parameter}
+    options = with_parameter(kernel, parameter)
     inputs = [x, y, importance, parameter]
     actual, expected = (
         torch.autograd.grad(
-            distance_weights(x, y, m, y_weight=importance, kernel=kernel, log=log, **options).sum(),
+            distance_weights(x, y, m, y_weight=importance, log=log, **options).sum(),
             inputs,
         )
         for m in (dense_distances("euclidean"), "euclidean")

@@ -13,7 +13,7 @@ from semideep_ext import (
     distance_weights,
     kernel_matmul,
 )
-from semideep_ext.op import arguments, config, libraries, registration
+from semideep_ext.op import config, functional, libraries, registration, values
 from semideep_ext.op.metrics import METRICS
 from semideep_ext.op.testing import DEVICES, TOLERANCES, random_rows, relative_error
 from semideep_ext.training import row_weights
@@ -138,7 +138,7 @@ def calls(metric, x, y, v):
 @each_metric
 def test_nothing_in_python_waits_for_the_device(metric, dtype, monkeypatch):
     monkeypatch.setattr(libraries, "CUDA_PROBLEM", "")
-    monkeypatch.setattr(arguments, "_jaccard_warned", False)
+    monkeypatch.setattr(functional, "_jaccard_warned", False)
     with FakeTensorMode(), NothingIsRead() as mode:
         x, y = (torch.empty(n, 3, device="cuda:0").to(dtype) for n in (5, 4))
         for out in calls(metric, x, y, torch.empty(4, device="cuda:0")):
@@ -200,15 +200,15 @@ def test_gradients_of_halves_are_halves_and_all_else_is_float32(dtype):
 
 @pytest.mark.parametrize("value", [-1.0, 0.0, float("nan"), float("inf")])
 def test_wrong_values_that_are_not_read_become_nan(value):
-    values = torch.tensor([1.0, value], dtype=torch.float64)
-    valid = values.isfinite() & (values > 0)
+    given = torch.tensor([1.0, value], dtype=torch.float64)
+    valid = given.isfinite() & (given > 0)
     with pytest.raises(ValueError, match="the message"):
-        arguments.require(values, valid, lambda: "the message")
+        values.require(given, valid, lambda: "the message")
 
     class OnCuda(torch.Tensor):
         device = torch.device("cuda:0")
 
-    actual = arguments.require(values.as_subclass(OnCuda), valid, lambda: "not this")
+    actual = values.require(given.as_subclass(OnCuda), valid, lambda: "not this")
     assert actual.as_subclass(torch.Tensor).isnan().tolist() == [False, True]
 
 

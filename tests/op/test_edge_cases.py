@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from semideep_ext import distance_weights, kernel_matmul
-from semideep_ext.op import arguments
+from semideep_ext.op import functional
 from semideep_ext.op.metrics import KERNELS, METRICS
 from semideep_ext.op.testing import DTYPES, TOLERANCES, random_rows
 
@@ -50,7 +50,7 @@ def test_jaccard_of_two_empty_sets_is_0_and_of_an_empty_and_another_1():
 
 
 def test_jaccard_warns_once_when_values_lose_information(monkeypatch):
-    monkeypatch.setattr(arguments, "_jaccard_warned", False)
+    monkeypatch.setattr(functional, "_jaccard_warned", False)
     with pytest.warns(UserWarning, match="only asks whether a value is zero") as warned:
         for _ in range(2):
             distance_weights([[0.5]], [[1.0]], "jaccard")
@@ -59,7 +59,7 @@ def test_jaccard_warns_once_when_values_lose_information(monkeypatch):
 
 
 def test_jaccard_does_not_warn_about_sets(monkeypatch):
-    monkeypatch.setattr(arguments, "_jaccard_warned", False)
+    monkeypatch.setattr(functional, "_jaccard_warned", False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for dtype in (torch.bool, torch.int64, torch.float32):

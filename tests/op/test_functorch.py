@@ -8,8 +8,9 @@ from torch.autograd.functional import jacobian as reverse_jacobian
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 from semideep_ext import distance_weights, kernel_matmul
+from semideep_ext.op.kernel_functions import FUNCTIONS
 from semideep_ext.op.metrics import KERNELS, METRICS
-from semideep_ext.op.testing import DTYPES, TOLERANCES, random_rows, relative_error
+from semideep_ext.op.testing import DTYPES, TOLERANCES, random_rows, relative_error, with_parameter
 
 
 def product(x, y, v, p):
@@ -134,13 +135,11 @@ def test_forward_mode_agrees_with_finite_differences(metric, kernel, log, genera
         t.requires_grad_(METRICS[metric].differentiable)
     v = (0.5 + torch.rand(4, generator=generator, dtype=torch.float64)).requires_grad_()
     parameter = torch.tensor([0.3, 1.1], dtype=torch.float64, requires_grad=True)
+    takes_several = FUNCTIONS[kernel].parameter == "lambda"
 
     def f(x, y, v, parameter):
-        if kernel == "inverse":
-            return distance_weights(
-                x, y, metric, y_weight=v, kernel=kernel, eps=parameter[0], log=log
-            )
-        return distance_weights(x, y, metric, parameter, y_weight=v, log=log)
+        options = with_parameter(kernel, parameter if takes_several else parameter[0])
+        return distance_weights(x, y, metric, y_weight=v, log=log, **options)
 
     inputs = (*rows, v, parameter)
     batched = {"check_batched_grad": True, "check_batched_forward_grad": True}

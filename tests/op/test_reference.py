@@ -9,6 +9,7 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import pairwise_distances
 
 from semideep_ext import distance_weights, kernel_matmul
+from semideep_ext.op.kernel_functions import FUNCTIONS
 from semideep_ext.op.metrics import KERNELS, METRICS
 from semideep_ext.op.testing import (
     DTYPES,
@@ -153,18 +154,17 @@ def test_product_with_values_for_several_parameters(kernel, columns, metric, dty
     x, y = (random_rows(metric, n, 6, dtype, generator) for n in (65, 131))
     v = torch.rand((131, columns), generator=generator, dtype=dtype)
     lambdas = [0.1, 0.8, 3.0]
-    d = reference_distances(x, y, metric)
-    expected = {
-        "exponential": lambda: np.stack([np.exp(-np.longdouble(p) * d) for p in lambdas]),
-        "inverse": lambda: np.stack([1 / (d + np.longdouble(0.01))] * 3),
-    }[kernel]() @ v.cpu().numpy().astype(np.longdouble)
+    d = torch.from_numpy(reference_distances(x, y, metric).astype(np.float64))
+    parameter = {"lambda": lambdas, "eps": [0.01] * 3}[FUNCTIONS[kernel].parameter]
+    k = FUNCTIONS[kernel].value(
+        d, torch.tensor(parameter, dtype=d.dtype, device="cpu")[:, None, None]
+    )
+    expected = k @ v.double().cpu()
     out = kernel_matmul(
         x, y, v, metric, torch.tensor(lambdas, dtype=torch.float64), kernel=kernel, eps=0.01
     )
     assert out.shape == (3, 65, columns)
-    np.testing.assert_allclose(
-        out.double().cpu(), expected.astype(np.float64), rtol=TOLERANCES[dtype].forward
-    )
+    np.testing.assert_allclose(out.double().cpu(), expected, rtol=TOLERANCES[dtype].forward)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
