@@ -26,12 +26,16 @@ class Metric:
         The data that it is meant for.
     differentiable : bool
         Whether gradients with respect to the rows exist.
+    sum_of : {"squares", "unequal", "common", "other"}
+        What is added up over the features: squared differences, features that differ, features that
+        are 0 in neither row, or any other terms.
     """
 
     name: str
     formula: str
     domain: str
     differentiable: bool
+    sum_of: str
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,19 @@ class Kernel:
         How `kernel=` names it.
     formula : str
         The function of the distance d.
+    parameter : {"lambda", "eps"}
+        The parameter that it takes.
     has_log : bool
         Whether sums of it can be taken in the log domain.
+    exponential : bool
+        Whether it is exp(-lambda d).
     """
 
     name: str
     formula: str
+    parameter: str
     has_log: bool
+    exponential: bool
 
 
 METRICS: dict[str, Metric] = {entry["name"]: Metric(**entry) for entry in _C.metrics()}
@@ -74,6 +84,8 @@ def check_metric(name: object) -> Metric:
     --------
     >>> check_metric("hamming").differentiable
     False
+    >>> check_metric("cosine").sum_of
+    'squares'
     """
     if isinstance(name, str) and name in METRICS:
         return METRICS[name]
@@ -100,6 +112,8 @@ def check_kernel(name: object) -> Kernel:
     --------
     >>> check_kernel("inverse").formula
     '1 / (d + eps)'
+    >>> check_kernel("inverse").parameter
+    'eps'
     """
     if isinstance(name, str) and name in KERNELS:
         return KERNELS[name]

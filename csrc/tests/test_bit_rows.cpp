@@ -104,7 +104,7 @@ int main() {
   unsigned seed = 0;
   semideep::for_each(semideep::Metrics{}, [&, metric = 0]<class Metric>() mutable {
     const int at = metric++;
-    if (Metric::counts == semideep::Counts::none) return;
+    if (!semideep::kCountsFeatures<Metric>) return;
     const auto check = [&](Shape shape) {
       check_shape(at, shape, 0.0f, 1.0f, ++seed);
       check_shape(at, shape, -1.0f, 1.0f, ++seed);

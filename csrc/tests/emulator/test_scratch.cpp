@@ -37,9 +37,9 @@ void check_scratch(Task task, int metric, DType dtype, bool tangent, cases::Shap
   const int64_t rows = shape.batches * (shape.n + shape.m);
   int64_t plane_bytes = 0;
   semideep::visit(semideep::Metrics{}, metric, [&]<class Metric>() {
-    if (Metric::counts == semideep::Counts::none || dtype != DType::float32) return;
+    if (!semideep::kCountsFeatures<Metric> || dtype != DType::float32) return;
     plane_bytes = rows * ((shape.features + 31) / 32) * 4;
-    if (Metric::counts == semideep::Counts::unequal) plane_bytes *= 32;
+    if (Metric::sum_of == semideep::SumOf::unequal) plane_bytes *= 32;
   });
   const int64_t beyond = scratch_of(c) - (int64_t{16} << 20) - 64 * rows - plane_bytes;
   check::that(
