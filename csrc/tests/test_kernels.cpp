@@ -30,9 +30,7 @@ double error(const std::vector<double>& got, const std::vector<long double>& wan
   long double largest = 0.01L, worst = 0;
   for (size_t i = 0; i < got.size(); ++i) {
     largest = std::max(largest, std::abs(scale[i]));
-    // Not std::max: it would drop a NaN.
-    const long double difference = std::abs(got[i] - wanted[i]);
-    if (!(difference <= worst)) worst = difference;
+    worst = check::worse(worst, std::abs(got[i] - wanted[i]));
   }
   return static_cast<double>(worst / largest);
 }

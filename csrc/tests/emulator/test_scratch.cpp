@@ -61,8 +61,7 @@ void check_one_unit_a_pass(int metric) {
   for (size_t i = 0; i < got.rows_gradient.size(); ++i) {
     const auto value = static_cast<double>(wanted.rows_gradient[i]);
     largest = std::max(largest, std::abs(value));
-    const double off = std::abs(got.rows_gradient[i] - value);
-    if (!(off <= worst)) worst = off;
+    worst = check::worse(worst, std::abs(got.rows_gradient[i] - value));
   }
   check::that(worst <= 1e-12 * largest, "gradients of units in passes of their own, metric " +
                                             std::to_string(metric) + ": off by " +
