@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from semideep_ext._libraries import CUDA_PROBLEM
-from semideep_ext.metrics import METRICS
+from semideep_ext.metrics import KERNELS, METRICS
 
 
 class Tolerance(NamedTuple):
@@ -117,7 +117,8 @@ def reference_distances(x: Any, y: Any, metric: str) -> np.ndarray:
     if metric in _LONG_DOUBLE:
         x, y = x.astype(np.longdouble), y.astype(np.longdouble)
         return np.stack([_LONG_DOUBLE[metric](row[None], y) for row in x])
-    distances = cdist(*((x != 0, y != 0) if metric == "jaccard" else (x, y)), metric)
+    sets = METRICS[metric].sum_of == "common"
+    distances = cdist(*((x != 0, y != 0) if sets else (x, y)), metric)
     distances[np.isnan(x).any(1)] = np.nan  # a comparison hides a NaN
     distances[:, np.isnan(y).any(1)] = np.nan
     return distances.astype(np.longdouble)
@@ -165,6 +166,28 @@ def dense_distances(metric: str) -> Callable[[Tensor, Tensor], Tensor]:
         return torch.from_numpy(distances.astype(np.float64)).to(x)
 
     return _DENSE.get(metric, by_scipy)
+
+
+# Likewise, from distances and the kernel's parameter. Every kernel function stands here.
+_DENSE_KERNELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "exponential": lambda d, lambda_: torch.exp(-lambda_ * d),
+    "inverse": lambda d, eps: 1 / (d + eps),
+}
+
+
+def dense_kernel(kernel: str, d: Tensor, parameter: float | Tensor) -> Tensor:
+    """Return k(d) by torch alone."""
+    if kernel not in _DENSE_KERNELS:
+        raise KeyError(
+            f"no formula of kernel {kernel!r}, {KERNELS[kernel].formula}: add it to "
+            f"_DENSE_KERNELS in {__name__}"
+        )
+    return _DENSE_KERNELS[kernel](d, torch.as_tensor(parameter, dtype=d.dtype))
+
+
+def parameter_of(kernel: str, value: Any) -> dict[str, Any]:
+    """Return the keyword argument that gives a kernel function its parameter."""
+    return {{"lambda": "lambda_", "eps": "eps"}[KERNELS[kernel].parameter]: value}
 
 
 def relative_error(actual: Tensor, reference: Tensor) -> float:

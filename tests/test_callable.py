@@ -7,7 +7,14 @@ from scipy.spatial.distance import cdist
 
 from semideep_ext import _blocks, distance_weights, kernel_matmul
 from semideep_ext.metrics import KERNELS, METRICS
-from semideep_ext.testing import DTYPES, TOLERANCES, dense_distances, random_rows, relative_error
+from semideep_ext.testing import (
+    DTYPES,
+    TOLERANCES,
+    dense_distances,
+    parameter_of,
+    random_rows,
+    relative_error,
+)
 
 pytestmark = pytest.mark.each_device
 each_metric = pytest.mark.parametrize("metric", METRICS)
@@ -51,7 +58,7 @@ def test_its_gradients_equal_those_of_the_built_in_metric(kernel, log, generator
     x, y = (t.requires_grad_() for t in problem("euclidean", generator))
     importance = torch.rand(9, generator=generator, dtype=torch.float64, requires_grad=True)
     parameter = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
-    options = {"lambda_": parameter} if kernel == "exponential" else {"eps": parameter}
+    options = parameter_of(kernel, parameter)
     inputs = [x, y, importance, parameter]
     actual, expected = (
         torch.autograd.grad(

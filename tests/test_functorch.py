@@ -9,7 +9,7 @@ from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 from semideep_ext import distance_weights, kernel_matmul
 from semideep_ext.metrics import KERNELS, METRICS
-from semideep_ext.testing import DTYPES, TOLERANCES, random_rows, relative_error
+from semideep_ext.testing import DTYPES, TOLERANCES, parameter_of, random_rows, relative_error
 
 
 def product(x, y, v, p):
@@ -136,11 +136,9 @@ def test_forward_mode_agrees_with_finite_differences(metric, kernel, log, genera
     parameter = torch.tensor([0.3, 1.1], dtype=torch.float64, requires_grad=True)
 
     def f(x, y, v, parameter):
-        if kernel == "inverse":
-            return distance_weights(
-                x, y, metric, y_weight=v, kernel=kernel, eps=parameter[0], log=log
-            )
-        return distance_weights(x, y, metric, parameter, y_weight=v, log=log)
+        value = parameter[0] if KERNELS[kernel].parameter == "eps" else parameter
+        options = {"kernel": kernel, "log": log, **parameter_of(kernel, value)}
+        return distance_weights(x, y, metric, y_weight=v, **options)
 
     inputs = (*rows, v, parameter)
     batched = {"check_batched_grad": True, "check_batched_forward_grad": True}

@@ -6,7 +6,15 @@ from torch.autograd import grad, gradcheck, gradgradcheck
 
 from semideep_ext import distance_weights, kernel_matmul
 from semideep_ext.metrics import KERNELS, METRICS
-from semideep_ext.testing import DTYPES, TOLERANCES, dense_distances, random_rows, relative_error
+from semideep_ext.testing import (
+    DTYPES,
+    TOLERANCES,
+    dense_distances,
+    dense_kernel,
+    parameter_of,
+    random_rows,
+    relative_error,
+)
 
 DIFFERENTIABLE = [name for name, metric in METRICS.items() if metric.differentiable]
 pytestmark = pytest.mark.each_device
@@ -36,8 +44,9 @@ def positive(*shape, generator, dtype=torch.float64):
 def test_derivatives_of_the_product(metric, kernel, lambda_, check, generator):
     x, y = leaves(metric, generator)
     v = positive(4, 2, generator=generator)
-    parameter = torch.tensor(lambda_, dtype=torch.float64, requires_grad=kernel == "exponential")
-    eps = torch.tensor(0.5, dtype=torch.float64, requires_grad=kernel == "inverse")
+    takes_eps = KERNELS[kernel].parameter == "eps"
+    parameter = torch.tensor(lambda_, dtype=torch.float64, requires_grad=not takes_eps)
+    eps = torch.tensor(0.5, dtype=torch.float64, requires_grad=takes_eps)
 
     def f(x, y, v, parameter, eps):
         return kernel_matmul(x, y, v, metric, parameter, kernel=kernel, eps=eps)
@@ -53,7 +62,8 @@ def test_derivatives_of_the_product(metric, kernel, lambda_, check, generator):
 def test_derivatives_of_weights(metric, kernel, lambda_, log, check, generator):
     x, y = leaves(metric, generator)
     importance = positive(4, generator=generator)
-    parameter = torch.tensor(lambda_, dtype=torch.float64, requires_grad=kernel == "exponential")
+    parameter = torch.tensor(lambda_, dtype=torch.float64)
+    parameter.requires_grad_(KERNELS[kernel].parameter == "lambda")
 
     def f(x, y, importance, parameter):
         return distance_weights(
@@ -90,20 +100,22 @@ def test_gradients_agree_with_autograd_of_the_matrix(metric, kernel, dtype, n, m
     x, y = leaves(metric, generator, n, m, d, dtype)
     v = torch.randn(m, c, generator=generator, dtype=dtype).requires_grad_()
     u = torch.randn(n, c, generator=generator, dtype=dtype)
-    lambda_ = torch.tensor(3.0 / d, dtype=torch.float64, requires_grad=kernel == "exponential")
-    inputs = [t for t in (x, y, v, lambda_) if t.requires_grad]
-    out = kernel_matmul(x, y, v, metric, lambda_, kernel=kernel, eps=0.1)
+    start = 0.1 if KERNELS[kernel].parameter == "eps" else 3.0 / d
+    parameter = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+    inputs = [t for t in (x, y, v, parameter) if t.requires_grad]
+    out = kernel_matmul(x, y, v, metric, kernel=kernel, **parameter_of(kernel, parameter))
 
     distances = dense_distances(metric)(x.double(), y.double())
-    k = torch.exp(-lambda_ * distances) if kernel == "exponential" else 1 / (distances + 0.1)
-    dense = k @ v.double()
+    dense = dense_kernel(kernel, distances, parameter) @ v.double()
 
     actual = grad(out, inputs, u)
     expected = grad(dense, inputs, u.double())
     for t, a, e in zip(inputs, actual, expected, strict=True):
         assert a.dtype == e.dtype
-        if t is lambda_:  # one sum over all pairs, of both signs, that may come out near 0
-            terms = u.double().abs() * ((k * distances) @ v.double().abs())
+        if t is parameter:  # one sum over all pairs, of both signs, that may come out near 0
+            each = torch.full_like(distances, start, requires_grad=True)
+            (slopes,) = grad(dense_kernel(kernel, distances, each).sum(), each)
+            terms = u.double().abs() * (slopes.abs() @ v.double().abs())
             assert (a - e).abs() <= TOLERANCES[dtype].forward * terms.sum()
         else:
             assert relative_error(a, e) <= TOLERANCES[dtype].gradient
