@@ -28,6 +28,7 @@ from semideep_ext.benchmark.cells import LAMBDA, Cell
 from semideep_ext.benchmark.contestants import CONTESTANTS, OURS, Call, Contestant
 from semideep_ext.op.config import config
 from semideep_ext.op.functional import distance_weights
+from semideep_ext.op.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def cells() -> dict[Cell, Target]:
         Cell("jaccard", 10000, 5000, 1024): 18,
         Cell("jaccard", 10000, 5000, 64): 8,
     }
-    both = [replace(cell, backward=True) for cell in forward if cell.metric in ceilings.BY_PRODUCT]
+    both = [replace(cell, backward=True) for cell in forward if METRICS[cell.metric].differentiable]
     return (
         dict.fromkeys(small, Target(overhead_us=15))
         | {cell: Target(ratio=ratio) for cell, ratio in forward.items()}

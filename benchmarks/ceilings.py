@@ -17,10 +17,9 @@ from torch import Tensor
 
 from semideep_ext.benchmark import cuda_clock
 from semideep_ext.benchmark.cells import Cell
+from semideep_ext.op.metrics import METRICS
 
 PROGRAM = Path(__file__).parents[1] / "build" / "native" / "ceilings"
-# The metrics whose distances are a matrix product, as far as ceilings go; the others count.
-BY_PRODUCT = ("euclidean", "sqeuclidean", "cosine")
 Rates = dict[str, float]
 
 
@@ -96,7 +95,7 @@ def ways(cell: Cell) -> list[dict[str, float]]:
 def _products(cell: Cell, wide: str) -> dict[str, float]:
     """Operations a pair of rows, apart from the epilogue: one entry for each way."""
     on_card = cell.device == "cuda"
-    if cell.metric in BY_PRODUCT:
+    if METRICS[cell.metric].sum_of == "squares":  # distances are a matrix product; the others count
         operations = 2 * cell.d * (4 if cell.backward else 1)
         if on_card and cell.dtype == "bfloat16":
             return {"tensor_bfloat16": operations}

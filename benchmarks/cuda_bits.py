@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from semideep_ext.op.metrics import METRICS
 
 WAYS = ("popcount", "products")
-METRICS_OF_BITS = [name for name, metric in METRICS.items() if not metric.differentiable]
+METRICS_OF_BITS = [
+    name for name, metric in METRICS.items() if metric.sum_of in ("unequal", "common")
+]
 VARIABLE = "SEMIDEEP_CUDA_BITS"  # read by csrc/cuda/count.cu, at each call
 
 

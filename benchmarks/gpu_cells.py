@@ -15,6 +15,7 @@ import torch
 from semideep_ext.benchmark.bench import TURNS, fastest_way
 from semideep_ext.benchmark.cells import Cell, draw
 from semideep_ext.benchmark.contestants import CONTESTANTS, CUDA_CONTESTANTS, OURS
+from semideep_ext.op.metrics import METRICS
 
 SHARE = 0.7
 WORST_ERROR = 1e-5  # of ours, weights and gradients
@@ -60,7 +61,7 @@ def cells(device: str = "cuda") -> dict[Cell, bench.Target]:
     both = [
         replace(cell, n=cell.n // 2, m=cell.m // 2, backward=True)
         for cell in forward
-        if cell.metric in ceilings.BY_PRODUCT
+        if METRICS[cell.metric].differentiable
     ]
     # Backward before the rest: it is what training spends its time on.
     wanted = [*forward, *other[:1], *both, *other[1:]]

@@ -20,6 +20,11 @@ struct Dual {
 };
 
 template <class V>
+constexpr bool kIsDual = false;
+template <class V>
+constexpr bool kIsDual<Dual<V>> = true;
+
+template <class V>
 SEMIDEEP_INLINE Dual<V> operator+(Dual<V> a, Dual<V> b) {
   return {a.value + b.value, a.tangent + b.tangent};
 }

@@ -6,11 +6,14 @@
 //   Row          what happens to each row once (core/rows.h)
 //   accumulate   folds one feature of one pair of prepared rows into the pair's sum
 //   distance     the distance from that sum, the two rows' stats and the number of features
-//   gradient     the factor c in  dd/dx_k = c (x_k - y_k)  on prepared rows (differentiable metrics)
-// and, where kernels of its kind are to be used (AnyMetric has the defaults),
+//   gradient     the factor c in  dd/dx_k = c Direction::of(x_k, y_k)  on prepared rows (differentiable metrics)
+// and, where the defaults of AnyMetric do not say it,
+//   Direction    what the gradient is made of, feature by feature: x_k - y_k unless said otherwise
+//   sum_of       what accumulate adds up; kernels that do it faster are chosen by this
+//   power        of a sum of squares: the p in d = constant * sum^p
 //   rescale      whether a sum that left the range of double is taken again on rescaled differences
-//   counts       which features the sum counts, if it counts any
-//   power        if the sum is sum_k (x_k - y_k)^2: the p in d = constant * sum^p, else 0
+//
+// It is symmetric: what is computed for x serves for y with the sides exchanged.
 #pragma once
 
 #include <type_traits>
@@ -19,27 +22,42 @@
 
 SEMIDEEP_MATH_BEGIN
 
-enum class Counts {
-  none,
-  unequal,  // x_k != y_k; the distance depends on nothing but their number and that of all features
-  both  // x_k != 0 and y_k != 0; the distance is one quotient of whole numbers of at most 1, and depends on
-  // the rows' stats by their sum alone
+enum class SumOf {
+  squares,  // (x_k - y_k)^2; the distance is constant * sum^power, and its gradient has the direction x - y
+  unequal,  // features with x_k != y_k; the distance depends on nothing but their number and that of all
+  common,  // features with x_k != 0 and y_k != 0; the distance is one quotient of whole numbers of at most
+           // 1, and depends on the rows' stats by their sum alone
+  other  // any other terms: kernels in double serve it, for every dtype
 };
 
-// What a metric need not say: it then has kernels all the same, in double for every dtype.
-struct AnyMetric {
-  static constexpr bool rescale = false;
-  static constexpr Counts counts = Counts::none;
-  static constexpr double power = 0.0;
+struct Difference {
+  template <class V>
+  static SEMIDEEP_INLINE V of(V x, V y) {
+    return x - y;
+  }
 };
+
+// What a metric need not say.
+struct AnyMetric {
+  using Direction = Difference;
+  static constexpr SumOf sum_of = SumOf::other;
+  static constexpr bool rescale = false;
+};
+
+template <class Metric>
+constexpr bool kAlongDifference = std::is_same_v<typename Metric::Direction, Difference>;
+template <class Metric>
+constexpr bool kCountsFeatures =
+    Metric::sum_of == SumOf::unequal || Metric::sum_of == SumOf::common;
 
 struct Euclidean : AnyMetric {
   static constexpr const char* name = "euclidean";
   static constexpr const char* formula = "sqrt(sum_k (x_k - y_k)^2)";
   static constexpr const char* domain = "real values";
   static constexpr bool differentiable = true;
-  static constexpr bool rescale = true;
+  static constexpr SumOf sum_of = SumOf::squares;
   static constexpr double power = 0.5;
+  static constexpr bool rescale = true;
   using Row = RawRow;
 
   template <class V>
@@ -63,6 +81,7 @@ struct SqEuclidean : AnyMetric {
   static constexpr const char* formula = "sum_k (x_k - y_k)^2";
   static constexpr const char* domain = "real values";
   static constexpr bool differentiable = true;
+  static constexpr SumOf sum_of = SumOf::squares;
   static constexpr double power = 1.0;
   using Row = RawRow;
 
@@ -87,6 +106,7 @@ struct Cosine : AnyMetric {
   static constexpr const char* formula = "1 - <x, y> / (|x| |y|); 1 if x or y is zero";
   static constexpr const char* domain = "real values, compared by direction";
   static constexpr bool differentiable = true;
+  static constexpr SumOf sum_of = SumOf::squares;
   static constexpr double power = 1.0;
   using Row = UnitRow;
 
@@ -111,7 +131,7 @@ struct Hamming : AnyMetric {
   static constexpr const char* formula = "(1/D) sum_k [x_k != y_k]";
   static constexpr const char* domain = "categories: values are equal or not";
   static constexpr bool differentiable = false;
-  static constexpr Counts counts = Counts::unequal;
+  static constexpr SumOf sum_of = SumOf::unequal;
   using Row = CategoryRow;
 
   template <class V>
@@ -130,7 +150,7 @@ struct Jaccard : AnyMetric {
       "1 - sum_k [x_k != 0 and y_k != 0] / sum_k [x_k != 0 or y_k != 0]; 0 if both are zero";
   static constexpr const char* domain = "sets: a value is zero or not";
   static constexpr bool differentiable = false;
-  static constexpr Counts counts = Counts::both;
+  static constexpr SumOf sum_of = SumOf::common;
   using Row = SupportRow;
 
   template <class V>
@@ -157,14 +177,6 @@ template <class Visitor, class... Items>
 SEMIDEEP_INLINE bool visit(TypeList<Items...>, int position, Visitor&& visitor) {
   int at = 0;
   return ((at++ == position && (visitor.template operator()<Items>(), true)) || ...);
-}
-
-// The position of T in a list that has it.
-template <class T, class... Items>
-constexpr int position(TypeList<Items...>) {
-  int at = 0;
-  (void)((std::is_same_v<T, Items> || (++at, false)) || ...);
-  return at;
 }
 
 using Metrics = TypeList<Euclidean, SqEuclidean, Cosine, Hamming, Jaccard>;

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cmath>
-#include <type_traits>
 #include <vector>
 
 #include "core/dual.h"
@@ -47,17 +46,17 @@ class Reference {
   };
 
   static S make(long double value, long double tangent) {
-    if constexpr (std::is_same_v<S, long double>) {
-      return value;
-    } else {
+    if constexpr (kIsDual<S>) {
       return S(value, tangent);
+    } else {
+      return value;
     }
   }
   static long double asked(S value) {
-    if constexpr (std::is_same_v<S, long double>) {
-      return value;
-    } else {
+    if constexpr (kIsDual<S>) {
       return value.tangent;
+    } else {
+      return value;
     }
   }
   long double element(const void* data, int64_t at) const {
@@ -119,7 +118,7 @@ class Reference {
       if constexpr (Metric::differentiable)
         for (int64_t k = 0; k < p_.features; ++k)
           gradient[k] = gradient[k] + weight * Metric::gradient(d, x.info.stat, y.info.stat) *
-                                          (x.prepared[k] - y.prepared[k]);
+                                          Metric::Direction::of(x.prepared[k], y.prepared[k]);
     }
     store(b, i, x, gradient, sums);
   }

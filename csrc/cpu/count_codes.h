@@ -170,7 +170,7 @@ void describe_count(const T* row, int64_t features, bool sets, bool keeps, Count
   if (others && !sets) describe_values(row, features, info);
 }
 
-inline CountPlan plan_counts(const Problem& p, Counts counts, bool learns, const void* left,
+inline CountPlan plan_counts(const Problem& p, SumOf counted, bool learns, const void* left,
                              const void* right) {
   uint32_t needs = 0;
   CountPlan plan{Code::bits, false, false, {}};
@@ -180,7 +180,7 @@ inline CountPlan plan_counts(const Problem& p, Counts counts, bool learns, const
     needs |= info.needs;
     plan.right_has_nan |= info.stat != info.stat;
   }
-  if (counts == Counts::both || !(needs & kNotBits)) return plan;
+  if (counted == SumOf::common || !(needs & kNotBits)) return plan;
   const bool bytes = !(needs & kNotUnsigned) || !(needs & kNotSigned);
   plan.plain = bytes ? Code::bytes : !(needs & kNotFloats) ? Code::floats : Code::doubles;
   plan.learns = learns && !bytes;

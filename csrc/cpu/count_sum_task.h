@@ -26,6 +26,8 @@ SEMIDEEP_INLINE Whole select(FloatVec::Bits mask, Whole a, Whole b) {
 // out[l, i, c] = sum_j k_l(d_ij) values[l, j, c] of rows of T, float or double
 template <class Metric, class Kernel, class T, bool HasVpopcnt>
 struct CountSumTask {
+  static_assert(kCountsFeatures<Metric>, "counts features");
+  static_assert(Kernel::exponential, "computes exp(-lambda d)");
   using S = double;
 
   static constexpr bool kFloat = sizeof(T) == sizeof(float);
@@ -36,10 +38,10 @@ struct CountSumTask {
   // Up to here roundings of a float in lambda d, of quotients up to 1, leave less than 6e-7 in exp(-lambda d).
   static constexpr double kPlainLambda = 2.0;
   static constexpr int64_t kMostFeatures =
-      kFloat && Metric::counts != Counts::both ? DigitTables::kMostFeatures : int64_t{1} << 24;
-  static constexpr bool kBoth = Metric::counts == Counts::both;
-  static constexpr bool kTables = kFloat && !kBoth;  // of digits
-  static constexpr bool kSets = kFloat && kBoth;     // whose kernels may stand in SetTables
+      kFloat && Metric::sum_of != SumOf::common ? DigitTables::kMostFeatures : int64_t{1} << 24;
+  static constexpr bool kCommon = Metric::sum_of == SumOf::common;
+  static constexpr bool kTables = kFloat && !kCommon;  // of digits
+  static constexpr bool kSets = kFloat && kCommon;     // whose kernels may stand in SetTables
 
   struct Workspace {
     alignas(64) FloatVec sums[kFloatRows * kMostSums];  // of float; of double Vec
@@ -59,7 +61,7 @@ struct CountSumTask {
 
   static int64_t width(const Problem& p) { return p.parameters * p.columns; }
   static int64_t group_words(const Problem& p) {
-    return CountLayout<T>(p, Metric::counts).stats / kPanelColumns * kGroupRows;
+    return CountLayout<T>(p, Metric::sum_of).stats / kPanelColumns * kGroupRows;
   }
   static int64_t block_rows(const Problem& p) {
     const int64_t groups = kBlockFloats / group_words(p);
@@ -97,9 +99,9 @@ struct CountSumTask {
   static void run(const Problem& p, const Block& block, Workspace& ws, S* partial) {
     const CountPlan& plan = *static_cast<const CountPlan*>(block.plan);
     const Code code = plan.code();
-    using Bits = std::conditional_t<Metric::counts == Counts::both, Both, Unequal>;
+    using Bits = std::conditional_t<kCommon, Both, Unequal>;
     using BitsOp = std::conditional_t<HasVpopcnt, CountBits<Bits>, CountBitsByBytes<Bits>>;
-    if constexpr (kBoth) {
+    if constexpr (kCommon) {
       if (kFloat && lambdas_at_most(p, block.batch, kPlainLambda)) {
         run_with<BitsOp, FloatVec>(p, block, ws, partial, code);
       } else {
@@ -160,7 +162,7 @@ struct CountSumTask {
   static void run_with(const Problem& p, const Block& block, Workspace& ws, S* partial, Code code) {
     const int64_t sums = width(p);
     const int64_t words = words_of(code, p.features);
-    const CountLayout<T> layout(p, Metric::counts);
+    const CountLayout<T> layout(p, Metric::sum_of);
     const int64_t panels = panels_of(block.column_end - block.column_begin);
     const bool has_tables = kSets && SetTables::pay(p);
     for (int64_t i = 0; i < block.rows * sums; ++i) partial[i] = 0.0;

@@ -13,13 +13,13 @@ struct CountLayout {
   // sizes: of the sets in each of the panel's two vectors, or -1 where they differ
   int64_t stats, sizes, values, panel;
 
-  CountLayout(const Problem& p, Counts counts) {
-    stats = kPanelColumns * words_of(counts == Counts::both       ? Code::bits
+  CountLayout(const Problem& p, SumOf counted) {
+    stats = kPanelColumns * words_of(counted == SumOf::common     ? Code::bits
                                      : sizeof(T) == sizeof(float) ? Code::floats
                                                                   : Code::doubles,
                                      p.features);
     sizes = stats + kPanelColumns;
-    values = sizes + (counts == Counts::both ? kPanelColumns : 0);
+    values = sizes + (counted == SumOf::common ? kPanelColumns : 0);
     panel = values + p.parameters * p.columns * kPanelColumns *
                          static_cast<int64_t>(sizeof(T) / sizeof(uint32_t));
   }
@@ -35,12 +35,12 @@ inline void write_sizes(const float* stats, uint32_t* sizes) {
 
 // Packs panels [begin, end) of the columns of a span.
 template <class T>
-void pack_count_panels(const Problem& p, Counts counts, const Block& span, int64_t begin,
+void pack_count_panels(const Problem& p, SumOf counted, const Block& span, int64_t begin,
                        int64_t end, uint32_t* packed) {
-  const CountLayout<T> at(p, counts);
+  const CountLayout<T> at(p, counted);
   const Attachments<double> attached{p, span.batch};
   const CountPlan& plan = *static_cast<const CountPlan*>(span.plan);
-  const bool orders = counts == Counts::both && SetTables::order(p);
+  const bool orders = counted == SumOf::common && SetTables::order(p);
   for (int64_t panel = begin; panel < end; ++panel) {
     uint32_t* to = packed + panel * at.panel;
     T* values = reinterpret_cast<T*>(to + at.values);

@@ -60,7 +60,7 @@ struct GradientTask {
             weight = weight * Metric::gradient(tile.distance(row, v), tile.row_stat(row),
                                                tile.column_stat(v));
           }
-        tile.add_weighted_differences(
+        tile.add_weighted_directions(
             ws.weights, [&](int64_t row, int64_t k) -> S& { return partial[row * width(p) + k]; });
       }
     });

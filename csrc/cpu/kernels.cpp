@@ -24,7 +24,7 @@ void describe(const Problem& p, const Side& side, int64_t batch, int64_t begin, 
     for (int64_t at = begin; at < end; ++at)
       static_cast<RowInfo<S>*>(infos)[at] =
           Metric::Row::template describe<S>(RowReader<S, T>(p, side, batch, at), p.features);
-    if constexpr (Metric::counts == Counts::both)
+    if constexpr (Metric::sum_of == SumOf::common)
       for (int64_t at = begin; at < end; ++at)
         if (!are_bits(count_row<T>(side, batch, at), p.features)) return note_merged(p);
   });
@@ -115,27 +115,27 @@ BlockKernel count_kernel(const Problem& p) {
                        int64_t end, void* infos) {
     for (int64_t at = begin; at < end; ++at) {
       CountInfo& info = count_info(p, infos, at);
-      describe_count(count_row<Element>(side, batch, at), p.features, T::kBoth, keeps_bits(p),
+      describe_count(count_row<Element>(side, batch, at), p.features, T::kCommon, keeps_bits(p),
                      info);
-      if (T::kBoth && (info.needs & kNotBits)) note_merged(p);
+      if (T::kCommon && (info.needs & kNotBits)) note_merged(p);
     }
   };
   kernel.panel_columns = kPanelColumns;
   kernel.panel_bytes =
-      CountLayout<Element>(p, Metric::counts).panel * static_cast<int64_t>(sizeof(uint32_t));
+      CountLayout<Element>(p, Metric::sum_of).panel * static_cast<int64_t>(sizeof(uint32_t));
   kernel.span_columns = span_columns(T::kSpanBytes, kernel.panel_bytes, kPanelColumns);
   using Columns = ColumnCodes<Element>;
   kernel.plan_bytes = sizeof(CountPlan);
   kernel.plan = [](const Problem& p, int64_t batch, const void* left, void* right, void* plan) {
     CountPlan& counts = *static_cast<CountPlan*>(plan);
-    counts = plan_counts(p, Metric::counts, Columns::pays(p), left, right);
+    counts = plan_counts(p, Metric::sum_of, Columns::pays(p), left, right);
     if constexpr (T::kSets) {
       if (SetTables::order(p)) order_by_size(p, right);
       if (SetTables::pay(p)) T::fill(p, batch, SetTables(&counts + 1, p.features));
     }
   };
   if (T::kSets && SetTables::pay(p)) kernel.plan_bytes += SetTables::bytes(p);
-  if (Metric::counts == Counts::unequal && Columns::pays(p)) {
+  if (Metric::sum_of == SumOf::unequal && Columns::pays(p)) {
     kernel.plan_bytes += Columns::bytes(p);
     kernel.column_chunks = (p.features + kChunkColumns - 1) / kChunkColumns;
     kernel.learn = [](const Problem& p, int64_t batch, int64_t chunk, void* plan) {
@@ -144,7 +144,7 @@ BlockKernel count_kernel(const Problem& p) {
     };
   }
   kernel.pack = [](const Problem& p, const Block& span, int64_t begin, int64_t end, void* packed) {
-    pack_count_panels<Element>(p, Metric::counts, span, begin, end, static_cast<uint32_t*>(packed));
+    pack_count_panels<Element>(p, Metric::sum_of, span, begin, end, static_cast<uint32_t*>(packed));
   };
   kernel.enter = [](const Problem& p, const Block& block, void* workspace) {
     T::enter(p, block, *static_cast<typename T::Workspace*>(workspace));
@@ -162,8 +162,8 @@ bool find_count_task(const Problem& p, BlockKernel* found) {
 
 template <class V, class Metric, class Kernel>
 bool find_task(const Problem& p, [[maybe_unused]] bool has_vpopcnt, BlockKernel* found) {
-  if constexpr (kHasCounts && sizeof(V) == sizeof(Vec) && Metric::counts != Counts::none &&
-                Kernel::has_log) {
+  constexpr bool exponential = Kernel::exponential && !kIsDual<V>;
+  if constexpr (kHasCounts && kCountsFeatures<Metric> && exponential) {
 #if defined(__AVX512F__)
     if (has_vpopcnt && p.task == Task::sum &&
         (find_count_task<Metric, Kernel, float, true>(p, found) ||
@@ -174,7 +174,7 @@ bool find_task(const Problem& p, [[maybe_unused]] bool has_vpopcnt, BlockKernel*
                                 find_count_task<Metric, Kernel, double, false>(p, found)))
       return true;
   }
-  if constexpr (kHasFma && sizeof(V) == sizeof(Vec) && Metric::power > 0.0 && Kernel::has_log) {
+  if constexpr (kHasFma && Metric::sum_of == SumOf::squares && exponential) {
     if (p.task == Task::sum && suits_float_sums(p) && !doubles_are_faster<Metric>(p)) {
       *found = panel_kernel<PanelSumTask<FloatTile<Metric>, Kernel>, Metric, float>(p);
       return true;
@@ -198,7 +198,7 @@ bool find_task(const Problem& p, [[maybe_unused]] bool has_vpopcnt, BlockKernel*
     *found = block_kernel<GradientTask<V, Metric, Kernel>, V, Metric>(p);
   } else {
     // The gradient of log_sum is a gradient with shift; along tangents nobody asks for log_sum itself.
-    constexpr bool exists = Kernel::has_log && sizeof(V) == sizeof(Vec);
+    constexpr bool exists = Kernel::has_log && !kIsDual<V>;
     if constexpr (exists) *found = block_kernel<LogSumTask<V, Metric, Kernel>, V, Metric>(p);
     return exists;
   }

@@ -34,6 +34,8 @@ bool products_suit_gradients(const Problem& p) {
 // short, differences are weighed.
 template <class Metric, class Kernel, class Tile, bool kProducts>
 struct PanelGradientTask {
+  static_assert(Kernel::exponential, "computes exp(-lambda d)");
+  static_assert(kAlongDifference<Metric>, "weighs x - y");
   using S = double;
   using Common = GradientTask<Vec, Metric, Kernel>;
   using E = typename Tile::Element;

@@ -59,6 +59,8 @@ double sum_between(const T* x, const RowInfo<double>& of_x, const T* y, const Ro
 //   mend<Products>(row, panel, c, sum, d)   sets those right that are
 template <class Self, class Metric, class E>
 class PanelTile {
+  static_assert(Metric::sum_of == SumOf::squares, "adds up squares of differences");
+
  public:
   using Element = E;
   using Lanes = VecOf<E>;

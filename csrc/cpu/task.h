@@ -54,10 +54,10 @@ struct Attachments {
   }
   S parameter(int64_t l) const {
     const int64_t i = batch * p.parameters + l;
-    if constexpr (sizeof(S) == sizeof(double)) {
-      return p.parameter[i];
-    } else {
+    if constexpr (kIsDual<S>) {
       return S(p.parameter[i], p.parameter_tangent ? p.parameter_tangent[i] : 0.0);
+    } else {
+      return p.parameter[i];
     }
   }
 };

@@ -55,10 +55,10 @@ struct RowReader {
                     ? static_cast<const T*>(side.tangents) + (batch * side.count + at) * p.features
                     : nullptr) {}
   SEMIDEEP_INLINE S operator()(int64_t k) const {
-    if constexpr (sizeof(S) == sizeof(double)) {
-      return static_cast<double>(row[k]);
-    } else {
+    if constexpr (kIsDual<S>) {
       return S(static_cast<double>(row[k]), tangent ? static_cast<double>(tangent[k]) : 0.0);
+    } else {
+      return static_cast<double>(row[k]);
     }
   }
 };
@@ -113,9 +113,9 @@ class Tile {
   }
   bool is_column(int64_t v, int lane) const { return v * kLanes + lane < count_; }
 
-  // result(row, k) += sum over columns of w[row][v] (x[row][k] - y[column][k])
+  // result(row, k) += sum over columns of w[row][v] Direction::of(x[row][k], y[column][k])
   template <class Result>
-  void add_weighted_differences(const V* w, Result&& result) {
+  void add_weighted_directions(const V* w, Result&& result) {
     for_feature_blocks([&](int64_t first, int64_t features) {
       int64_t row = 0;
       for (; row + kRegisterRows <= block_.rows; row += kRegisterRows)
@@ -254,7 +254,9 @@ class Tile {
       for (int r = 0; r < Rows; ++r) {
         const V weight = w[(row + r) * vectors_ + v];
         for (int c = 0; c < Features; ++c)
-          sums[r][c] = fma(weight, x[r][c] - storage_.panel[v * features + k + c], sums[r][c]);
+          sums[r][c] =
+              fma(weight, Metric::Direction::of(x[r][c], storage_.panel[v * features + k + c]),
+                  sums[r][c]);
       }
     for (int r = 0; r < Rows; ++r)
       for (int c = 0; c < Features; ++c) {
@@ -264,6 +266,8 @@ class Tile {
   }
 
   void rescale(int64_t row, int64_t v, V sum, V& d) {
+    static_assert(Metric::sum_of == SumOf::squares && Metric::power == 0.5,
+                  "rescale.h takes a root of squares");
     for (int lane = 0; lane < kLanes; ++lane) {
       const double squared = primal(get_lane(sum, lane));
       // Below the least, rows are equal unless they hold tiny values.

@@ -25,10 +25,10 @@ SEMIDEEP_INLINE double result_of(Dual<double> value) { return value.tangent; }
 
 template <class S>
 SEMIDEEP_INLINE S with_tangent(double value, double tangent) {
-  if constexpr (sizeof(S) == sizeof(double)) {
-    return value;
-  } else {
+  if constexpr (kIsDual<S>) {
     return S(value, tangent);
+  } else {
+    return value;
   }
 }
 

@@ -37,7 +37,7 @@ const Planes* find_planes(const Launcher& launcher) {
 template <class Metric>
 Packed pack(const Launcher& launcher) {
   const Problem& p = launcher.p;
-  const bool one_plane = Metric::counts == Counts::both;
+  const bool one_plane = Metric::sum_of == SumOf::common;
   Packed packed{};
   packed.planes = one_plane ? nullptr : find_planes(launcher);
   packed.words = ceil_divide(p.features, 32);
@@ -86,7 +86,7 @@ bool run_count(const Launcher& launcher) {
   if (!launcher.suits_floats() || p.task != Task::sum || p.features >= 1 << 24) return false;
   bool ran = false;
   visit(Metrics{}, p.metric, [&]<class Metric>() {
-    if constexpr (Metric::counts != Counts::none) {
+    if constexpr (kCountsFeatures<Metric>) {
       const Packed packed = pack<Metric>(launcher);
       if (by_products(p.features)) {
         run_sum<Metric, true>(launcher, packed);

@@ -148,7 +148,7 @@ __global__ void __launch_bounds__(kMergeThreads)
       put_word(value, out + word * word_planes);
     }
   };
-  if constexpr (Metric::counts == Counts::both) {
+  if constexpr (Metric::sum_of == SumOf::common) {
     pack(1, [&](float value, uint32_t* out) { put(out, value != 0.0f); });
   } else {
     const Coding coding(*planes);

@@ -10,6 +10,8 @@ constexpr int kCountFlushPairs = 64;  // of a thread's pairs of a row, so many a
 
 template <class Metric, class Tile, int Sums>
 class CountSum {
+  static_assert(kCountsFeatures<Metric>, "counts features");
+
  public:
   using Shared = typename Tile::Shared;
   // Where totals are folded, in the end.
@@ -107,7 +109,7 @@ class CountSum {
   // What the metric counts; of two rows' bits, those that only one has are all but twice the common ones.
   __device__ int pair_count(int r, int c, const PackedRow& y) const {
     const int count = tile_.count(r, c);
-    if constexpr (Tile::counts_common && Metric::counts == Counts::unequal)
+    if constexpr (Tile::counts_common && Metric::sum_of == SumOf::unequal)
       return x_rows_[r].bits + y.bits - 2 * count;
     return count;
   }
@@ -168,7 +170,7 @@ __global__ void __launch_bounds__(kCountThreads, Sums == 1 ? 2 : 1)
   const Place place(p, pass, blockIdx.x / groups);
   const int64_t first = blockIdx.x % groups * Sums;
   int planes = 1;
-  if constexpr (Metric::counts == Counts::unequal) planes = Coding(*packed.planes).planes();
+  if constexpr (Metric::sum_of == SumOf::unequal) planes = Coding(*packed.planes).planes();
   if (Products && planes == 1) {
     CountSum<Metric, ProductTile, Sums>(p, pass, packed, place, first, planes).run();
   } else {

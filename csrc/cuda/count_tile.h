@@ -57,7 +57,7 @@ template <class Metric>
 class PopcountTile {
  public:
   static constexpr int kRows = 4, kColumns = 4, kTileColumns = 64, kLanes = 16, kWarps = 1;
-  static constexpr bool counts_common = Metric::counts == Counts::both;
+  static constexpr bool counts_common = Metric::sum_of == SumOf::common;
   struct alignas(16) Shared {
     static constexpr int kPitch = kChunkWords + 1;  // neighbouring rows: other banks
     uint32_t x[kUnitRows][kPitch], y[kTileColumns][kPitch];

@@ -37,7 +37,7 @@ bool visit_float_metric(const Launcher& launcher, F&& run) {
   if (!launcher.suits_floats()) return false;
   bool ran = false;
   visit(Metrics{}, p.metric, [&]<class Metric>() {
-    if constexpr (Metric::power > 0.0) {
+    if constexpr (Metric::sum_of == SumOf::squares) {
       Pass pass;
       pass.left_info = launcher.describe<double, Metric>(p.left);
       pass.right_info = launcher.describe<double, Metric>(p.right);

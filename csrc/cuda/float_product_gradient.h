@@ -34,6 +34,8 @@ static_assert(sizeof(ProductGradientShared) <= 64 * 1024);
 
 template <class Metric, int Sums>
 class ProductGradient {
+  static_assert(kAlongDifference<Metric>, "weighs x - y");
+
  public:
   __device__ ProductGradient(const Problem& problem, const Pass& pass, const FloatFacts& facts,
                              const Place& place, int64_t group)

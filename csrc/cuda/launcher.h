@@ -60,8 +60,10 @@ class Launcher {
 
   // Whether kernels on float32 may serve: those know the exponential kernel without shifts or tangents.
   bool suits_floats() const {
-    return p.dtype == DType::float32 && p.kernel == position<Exponential>(Kernels{}) &&
-           !p.tangent && !p.left.shift && !p.right.shift && p.features > 0 && p.right.count > 0;
+    bool exponential = false;
+    visit(Kernels{}, p.kernel, [&]<class Kernel>() { exponential = Kernel::exponential; });
+    return p.dtype == DType::float32 && exponential && !p.tangent && !p.left.shift &&
+           !p.right.shift && p.features > 0 && p.right.count > 0;
   }
 
   // Calls f for one pass after the other; all use the same scratch memory.

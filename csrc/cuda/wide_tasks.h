@@ -148,8 +148,8 @@ struct WideGradientShared {
   S weights[kUnitRows][kWideColumns + 1];
 };
 
-// partial[row] = (sum_j w_ij (x_i - y_j), sum_j s_lij dk_l/dparameter for each l), where
-// w_ij = sum_l s_lij k_l'(d_ij) c_ij with the metric's gradient c (x - y), and
+// partial[row] = (sum_j w_ij Direction::of(x_i, y_j), sum_j s_lij dk_l/dparameter for each l), where
+// w_ij = sum_l s_lij k_l'(d_ij) c_ij with the metric's gradient c Direction::of(x, y), and
 // s_lij = sum_c left.values[l, i, c] right.values[l, j, c]
 template <class S, class Metric>
 __global__ void __launch_bounds__(kWideThreads) wide_gradient(const Problem p, const Pass pass) {
@@ -216,7 +216,7 @@ __global__ void __launch_bounds__(kWideThreads) wide_gradient(const Problem p, c
           const S x = shared.tile.x[k][row];
           S sum(0.0);
           for (int j = 0; j < kWideColumns; ++j)
-            sum = fma(shared.weights[row][j], x - shared.tile.y[k][j], sum);
+            sum = fma(shared.weights[row][j], Metric::Direction::of(x, shared.tile.y[k][j]), sum);
           S& total = partial[row * pass.width + first + k];
           total = fresh ? sum : total + sum;
         }

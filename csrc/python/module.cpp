@@ -9,6 +9,20 @@ namespace py = pybind11;
 
 namespace {
 
+const char* name(semideep::SumOf sum_of) {
+  switch (sum_of) {
+    case semideep::SumOf::squares:
+      return "squares";
+    case semideep::SumOf::unequal:
+      return "unequal";
+    case semideep::SumOf::common:
+      return "common";
+    case semideep::SumOf::other:
+      break;
+  }
+  return "other";
+}
+
 py::list metrics() {
   py::list list;
   semideep::for_each(semideep::Metrics{}, [&]<class Metric>() {
@@ -17,6 +31,7 @@ py::list metrics() {
     entry["formula"] = Metric::formula;
     entry["domain"] = Metric::domain;
     entry["differentiable"] = Metric::differentiable;
+    entry["sum_of"] = name(Metric::sum_of);
     list.append(entry);
   });
   return list;
@@ -28,7 +43,9 @@ py::list kernels() {
     py::dict entry;
     entry["name"] = Kernel::name;
     entry["formula"] = Kernel::formula;
+    entry["parameter"] = Kernel::parameter;
     entry["has_log"] = Kernel::has_log;
+    entry["exponential"] = Kernel::exponential;
     list.append(entry);
   });
   return list;

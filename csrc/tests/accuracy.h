@@ -38,7 +38,7 @@ template <class F>
 void for_metrics(F&& f) {
   for (int metric = 0; metric < semideep::Metrics::size; ++metric)
     semideep::visit(semideep::Metrics{}, metric, [&]<class Metric>() {
-      if (Metric::power > 0) f(metric, std::string(Metric::name));
+      if (Metric::sum_of == semideep::SumOf::squares) f(metric, std::string(Metric::name));
     });
 }
 

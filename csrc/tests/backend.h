@@ -41,7 +41,7 @@ template <class F>
 void in_each_way(const semideep::Problem& problem, F&& f) {
   bool counts = false;
   semideep::visit(semideep::Metrics{}, problem.metric,
-                  [&]<class Metric>() { counts = Metric::counts != semideep::Counts::none; });
+                  [&]<class Metric>() { counts = semideep::kCountsFeatures<Metric>; });
   if (!counts || problem.task != semideep::Task::sum || problem.dtype != semideep::DType::float32)
     return f();
   for (const char* way : {"popcount", "products"}) {

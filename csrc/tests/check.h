@@ -1,6 +1,8 @@
 // What the C++ tests need of a test framework.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <string>
 
@@ -13,6 +15,12 @@ inline void that(bool holds, const std::string& promise) {
   ++checks;
   if (holds) return;
   if (++failures <= 20) std::printf("FAILED: %s\n", promise.c_str());
+}
+
+// The larger of two errors. A NaN is an infinite one; std::max would drop it.
+template <class T>
+T worse(T worst, T error) {
+  return std::isnan(error) ? static_cast<T>(INFINITY) : std::max(worst, error);
 }
 
 // The exit status of main().

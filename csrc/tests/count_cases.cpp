@@ -114,17 +114,19 @@ void run(const Case& c, semideep::cpu::Capability capability) {
 template <class Metric>
 std::vector<Case> cases_of(int metric) {
   std::vector<Case> cases = {{metric, Task::sum, DType::float32, 30, reals}};
-  if (Metric::differentiable) {
-    cases.push_back({metric, Task::sum, DType::float32, 3, reals});
-    cases.push_back({metric, Task::sum, DType::float32, 128, reals});
-    cases.push_back({metric, Task::sum, DType::float64, 30, reals});
-    cases.push_back({metric, Task::gradient, DType::float32, 30, reals});
-    cases.push_back({metric, Task::gradient, DType::float32, 128, reals});
-    cases.push_back({metric, Task::gradient, DType::float64, 30, reals});
-  } else {
+  if (semideep::kCountsFeatures<Metric>) {
     cases.push_back({metric, Task::sum, DType::float32, 64, categories});
     cases.push_back({metric, Task::sum, DType::float64, 64, categories});
     cases.push_back({metric, Task::sum, DType::float32, 1024, bits});
+  } else {
+    cases.push_back({metric, Task::sum, DType::float32, 3, reals});
+    cases.push_back({metric, Task::sum, DType::float32, 128, reals});
+    cases.push_back({metric, Task::sum, DType::float64, 30, reals});
+  }
+  if (Metric::differentiable) {
+    cases.push_back({metric, Task::gradient, DType::float32, 30, reals});
+    cases.push_back({metric, Task::gradient, DType::float32, 128, reals});
+    cases.push_back({metric, Task::gradient, DType::float64, 30, reals});
   }
   if (metric == 0) {  // what these cost beside the distances is the same for every metric
     cases.push_back({metric, Task::sum, DType::float32, 30, reals, 5});

@@ -58,7 +58,7 @@ double worst_error(int metric, const Data& data, int64_t n, int64_t m, int64_t f
   for (size_t i = 0; i < got.size(); ++i) {
     const long double w = wanted[i] / static_cast<long double>(m);
     if (w >= std::exp(-20.0L))
-      worst = std::max(worst, static_cast<double>(std::abs(got[i] / wanted[i] - 1)));
+      worst = check::worse(worst, static_cast<double>(std::abs(got[i] / wanted[i] - 1)));
   }
   return worst;
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semideep_ext.op.metrics import METRICS
 from semideep_ext.op.testing import random_rows
 
 __all__ = ["LAMBDA", "SMALL_PAIRS", "Cell", "draw"]
@@ -51,7 +52,7 @@ class Cell:
     @property
     def is_binary(self) -> bool:
         """Whether the rows hold 0 and 1 only."""
-        return self.bits or self.metric == "jaccard"
+        return self.bits or METRICS[self.metric].sum_of == "common"
 
     @property
     def is_small(self) -> bool:

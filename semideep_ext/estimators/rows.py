@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from semideep_ext.op.arguments import column_names, is_missing
+from semideep_ext.op.metrics import compares_any_values
 
 
 def rows_as(metric: Any) -> dict[str, Any]:
     """Options of check_array. hamming compares values of any kind; the others need numbers."""
-    dtype = None if metric == "hamming" else [np.float64, np.float32]
+    dtype = None if compares_any_values(metric) else [np.float64, np.float32]
     return {"dtype": dtype, "ensure_all_finite": False}
 
 

@@ -16,7 +16,7 @@ from semideep_ext.op import (  # derivatives adds to registration
 )
 from semideep_ext.op.arguments import ArrayLike
 from semideep_ext.op.batch import fold
-from semideep_ext.op.metrics import KERNELS
+from semideep_ext.op.metrics import KERNELS, METRICS
 from semideep_ext.op.question import Question, read
 
 __all__ = ["distance_weights", "kernel_matmul"]
@@ -192,7 +192,8 @@ def _fused_sum(question: Question) -> tuple[torch.Size, Tensor]:
     else:
         out = registration.kernel_matmul(x, y, v, parameter, None, None, *names)
         out = out.log() if question.log else out
-    if question.metric == "jaccard" and question.x.is_cpu and registration.values_merged():
+    merges = METRICS[question.metric].sum_of == "common"
+    if merges and question.x.is_cpu and registration.values_merged():
         warn_that_jaccard_merges()
     if batch:
         out = out.reshape(*batch, *out.shape[1:])

@@ -1,4 +1,4 @@
-"""The kernel functions written with torch, and which parameter each takes.
+"""The kernel functions written with torch.
 
 `csrc/core/kernels.h` is their list; this table is what must exist a second time: callable metrics
 are evaluated by it, and the tests compare the compiled kernel functions with it.
@@ -18,18 +18,13 @@ __all__ = ["FUNCTIONS", "KernelFunction", "kernel_function"]
 class KernelFunction(NamedTuple):
     """A kernel function of distances d and its parameter p, which broadcast."""
 
-    parameter: str  # "lambda" or "eps"
     value: Callable[[Tensor, Tensor], Tensor]
     log: Callable[[Tensor, Tensor], Tensor]
 
 
 FUNCTIONS = {
-    "exponential": KernelFunction(
-        "lambda", value=lambda d, p: torch.exp(-p * d), log=lambda d, p: -p * d
-    ),
-    "inverse": KernelFunction(
-        "eps", value=lambda d, p: 1 / (d + p), log=lambda d, p: -torch.log(d + p)
-    ),
+    "exponential": KernelFunction(value=lambda d, p: torch.exp(-p * d), log=lambda d, p: -p * d),
+    "inverse": KernelFunction(value=lambda d, p: 1 / (d + p), log=lambda d, p: -torch.log(d + p)),
 }
 
 
@@ -43,12 +38,12 @@ def kernel_function(name: str) -> KernelFunction:
 
     Examples
     --------
-    >>> kernel_function("inverse").parameter
-    'eps'
+    >>> kernel_function("inverse").value(torch.tensor([0.0, 1.5]), torch.tensor(0.5))
+    tensor([2.0000, 0.5000])
     """
     if name in FUNCTIONS:
         return FUNCTIONS[name]
     raise ValueError(
-        f"kernel={name!r} is compiled but has no entry in FUNCTIONS of {__name__}, which tells its "
-        f"parameter and evaluates it for callable metrics: add one beside {', '.join(FUNCTIONS)}"
+        f"kernel={name!r} is compiled but has no entry in FUNCTIONS of {__name__}, which "
+        f"evaluates it for callable metrics: add one beside {', '.join(FUNCTIONS)}"
     )

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
 from semideep_ext.op.arguments import ArrayLike, describe, to_tensor
-from semideep_ext.op.kernel_functions import kernel_function
 from semideep_ext.op.metrics import METRICS, check_kernel, check_metric
 from semideep_ext.op.registration import compute_dtype
 from semideep_ext.op.rows import to_compute_dtype, to_rows
@@ -61,14 +60,14 @@ def read(
         columns = v.shape[-1:] if v.dim() > 1 else ()
     elif y_weight is not None:
         v, total = to_y_weight(y_weight, y)
-    check_kernel(kernel)
+    takes = check_kernel(kernel).parameter
     if not callable(metric):
         _check_differentiable(metric, x, y)
     x, y, dtype = to_compute_dtype(x, y, metric)
     if v is not None:
         v = v.to(compute_dtype(x))
     parameter, levels = to_parameter(lambda_, "lambda_", x)
-    if kernel_function(kernel).parameter == "eps":
+    if takes == "eps":
         parameter, several = to_parameter(eps, "eps", x)
         if several:
             raise ValueError(f"eps must be one number or a 0-d tensor; {describe('eps', eps)}")

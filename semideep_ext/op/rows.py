@@ -20,6 +20,7 @@ from semideep_ext.op.arguments import (
     to_tensor,
 )
 from semideep_ext.op.libraries import check_device
+from semideep_ext.op.metrics import compares_any_values
 from semideep_ext.op.values import holds
 
 _HALVES = (torch.float16, torch.bfloat16)
@@ -44,7 +45,7 @@ def _from_arrays(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[ArrayLike, Ar
     pair = [x, y]
     arrays = {i: to_numpy("xy"[i], v) for i, v in enumerate(pair) if not isinstance(v, Tensor)}
     if (
-        metric == "hamming"
+        compares_any_values(metric)
         and len(arrays) == 2
         and any(a.dtype.kind in "OUSMm" for a in arrays.values())
     ):
@@ -113,7 +114,7 @@ def to_compute_dtype(x: Tensor, y: Tensor, metric: Any) -> tuple[Tensor, Tensor,
         return x, y, torch.float32
     if dtype in _NARROW:
         return x.to(torch.float32), y.to(torch.float32), torch.float32
-    if metric == "hamming" and dtype in (torch.int64, torch.uint64):
+    if compares_any_values(metric) and dtype in (torch.int64, torch.uint64):
         x, y = _rank_large_integers(x.view(torch.int64), y.view(torch.int64))
     return x.to(torch.float64), y.to(torch.float64), torch.float32
 

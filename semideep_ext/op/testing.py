@@ -15,9 +15,8 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from semideep_ext.op.kernel_functions import FUNCTIONS
 from semideep_ext.op.libraries import CUDA_PROBLEM
-from semideep_ext.op.metrics import METRICS
+from semideep_ext.op.metrics import KERNELS, METRICS
 
 
 class Tolerance(NamedTuple):
@@ -118,7 +117,8 @@ def reference_distances(x: Any, y: Any, metric: str) -> np.ndarray:
     if metric in _LONG_DOUBLE:
         x, y = x.astype(np.longdouble), y.astype(np.longdouble)
         return np.stack([_LONG_DOUBLE[metric](row[None], y) for row in x])
-    distances = cdist(*((x != 0, y != 0) if metric == "jaccard" else (x, y)), metric)
+    sets = METRICS[metric].sum_of == "common"
+    distances = cdist(*((x != 0, y != 0) if sets else (x, y)), metric)
     distances[np.isnan(x).any(1)] = np.nan  # a comparison hides a NaN
     distances[:, np.isnan(y).any(1)] = np.nan
     return distances.astype(np.longdouble)
@@ -170,7 +170,7 @@ def dense_distances(metric: str) -> Callable[[Tensor, Tensor], Tensor]:
 
 def with_parameter(kernel: str, value: Any) -> dict[str, Any]:
     """Return the options that ask for a kernel function with that value of its parameter."""
-    name = {"lambda": "lambda_", "eps": "eps"}[FUNCTIONS[kernel].parameter]
+    name = {"lambda": "lambda_", "eps": "eps"}[KERNELS[kernel].parameter]
     return {"kernel": kernel, name: value}
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from semideep_ext.op.metrics import KERNELS
+
 # Models train in float32: a weight below its smallest normal number is lost, whatever held it.
 SMALLEST_WEIGHT = float(np.finfo(np.float32).tiny)
 # With a standard deviation below 1 % of the mean, training cannot be told from unweighted training.
@@ -141,7 +143,7 @@ def warn_if_degenerate(
     """
     d = diagnose_weights(w)
     name = metric if isinstance(metric, str) else getattr(metric, "__name__", repr(metric))
-    is_decay = kernel == "exponential"
+    is_decay = KERNELS[kernel].parameter == "lambda"
     if "underflow" in d.problems:
         lost = int((check_weights(w, "w") < SMALLEST_WEIGHT).sum())
         message = (

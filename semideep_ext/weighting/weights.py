@@ -81,15 +81,15 @@ class DistanceWeights(nn.Module):
     ) -> None:
         super().__init__()
         check_number("lambda_", lambda_)
-        if learnable and kernel == "inverse":
+        taken = check_kernel(kernel)
+        if learnable and taken.parameter != "lambda":
             raise ValueError(
-                "learnable=True with kernel='inverse': 1/(d + eps) has no lambda to learn; "
+                f"learnable=True with kernel={kernel!r}: {taken.formula} has no lambda to learn; "
                 "use kernel='exponential' or learnable=False"
             )
         if not callable(metric):
             check_metric(metric)
         check_number("eps", eps)
-        check_kernel(kernel)
         self.metric, self.kernel, self.eps = metric, kernel, eps
         self.learnable, self.normalize = learnable, normalize
         # float64, so that exp(log(lambda_)) gives lambda_ back to the last digit of a float32.

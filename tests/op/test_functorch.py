@@ -8,7 +8,6 @@ from torch.autograd.functional import jacobian as reverse_jacobian
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 from semideep_ext import distance_weights, kernel_matmul
-from semideep_ext.op.kernel_functions import FUNCTIONS
 from semideep_ext.op.metrics import KERNELS, METRICS
 from semideep_ext.op.testing import DTYPES, TOLERANCES, random_rows, relative_error, with_parameter
 
@@ -135,7 +134,7 @@ def test_forward_mode_agrees_with_finite_differences(metric, kernel, log, genera
         t.requires_grad_(METRICS[metric].differentiable)
     v = (0.5 + torch.rand(4, generator=generator, dtype=torch.float64)).requires_grad_()
     parameter = torch.tensor([0.3, 1.1], dtype=torch.float64, requires_grad=True)
-    takes_several = FUNCTIONS[kernel].parameter == "lambda"
+    takes_several = KERNELS[kernel].parameter == "lambda"
 
     def f(x, y, v, parameter):
         options = with_parameter(kernel, parameter if takes_several else parameter[0])

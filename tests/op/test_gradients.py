@@ -35,7 +35,7 @@ def leaves(metric, generator, n=3, m=4, d=2, dtype=torch.float64):
 
 
 def takes(kernel, parameter):
-    return FUNCTIONS[kernel].parameter == parameter
+    return KERNELS[kernel].parameter == parameter
 
 
 def positive(*shape, generator, dtype=torch.float64):

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.spatial.distance
 import torch
 from scipy.spatial.distance import cdist
 from sklearn.metrics import pairwise_distances
@@ -27,6 +28,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:metric='jaccard' only asks"),
 ]
 each_metric = pytest.mark.parametrize("metric", METRICS)
+# scikit-learn has these, too, by the same names.
+each_metric_of_scipy = pytest.mark.parametrize(
+    "metric", [name for name in METRICS if hasattr(scipy.spatial.distance, name)]
+)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 every_instruction_set = pytest.mark.every_instruction_set
 
@@ -64,19 +69,19 @@ def test_weights_on_both_sides_of_every_tile_edge(metric, d, dtype, generator):
 
 
 @each_dtype
-@each_metric
+@each_metric_of_scipy
 def test_each_pair_agrees_with_scipy(metric, dtype, generator):
     x, y = (random_rows(metric, n, 9, dtype, generator) for n in (66, 130))
-    boolean = metric == "jaccard"
-    expected = cdist(*((t != 0 if boolean else t.double()).cpu().numpy() for t in (x, y)), metric)
+    sets = METRICS[metric].sum_of == "common"
+    expected = cdist(*((t != 0 if sets else t.double()).cpu().numpy() for t in (x, y)), metric)
     actual = kernel_matrix(x, y, metric, 0.3)
     np.testing.assert_allclose(actual, np.exp(-0.3 * expected), rtol=TOLERANCES[dtype].forward)
 
 
-@each_metric
+@each_metric_of_scipy
 def test_each_pair_agrees_with_scikit_learn(metric, generator):
     x, y = (random_rows(metric, n, 9, torch.float64, generator) for n in (66, 130))
-    rows = (x != 0, y != 0) if metric == "jaccard" else (x, y)
+    rows = (x != 0, y != 0) if METRICS[metric].sum_of == "common" else (x, y)
     expected = pairwise_distances(*(t.cpu().numpy() for t in rows), metric=metric)
     actual = kernel_matrix(x, y, metric)
     np.testing.assert_allclose(actual, np.exp(-expected), rtol=1e-7)  # it expands (x - y)^2
@@ -155,7 +160,7 @@ def test_product_with_values_for_several_parameters(kernel, columns, metric, dty
     v = torch.rand((131, columns), generator=generator, dtype=dtype)
     lambdas = [0.1, 0.8, 3.0]
     d = torch.from_numpy(reference_distances(x, y, metric).astype(np.float64))
-    parameter = {"lambda": lambdas, "eps": [0.01] * 3}[FUNCTIONS[kernel].parameter]
+    parameter = {"lambda": lambdas, "eps": [0.01] * 3}[KERNELS[kernel].parameter]
     k = FUNCTIONS[kernel].value(
         d, torch.tensor(parameter, dtype=d.dtype, device="cpu")[:, None, None]
     )

@@ -37,9 +37,9 @@ void check_scratch(Task task, int metric, DType dtype, bool tangent, cases::Shap
   const int64_t rows = shape.batches * (shape.n + shape.m);
   int64_t plane_bytes = 0;
   semideep::visit(semideep::Metrics{}, metric, [&]<class Metric>() {
-    if (Metric::counts == semideep::Counts::none || dtype != DType::float32) return;
+    if (!semideep::kCountsFeatures<Metric> || dtype != DType::float32) return;
     plane_bytes = rows * ((shape.features + 31) / 32) * 4;
-    if (Metric::counts == semideep::Counts::unequal) plane_bytes *= 32;
+    if (Metric::sum_of == semideep::SumOf::unequal) plane_bytes *= 32;
   });
   const int64_t beyond = scratch_of(c) - (int64_t{16} << 20) - 64 * rows - plane_bytes;
   check::that(
@@ -61,8 +61,7 @@ void check_one_unit_a_pass(int metric) {
   for (size_t i = 0; i < got.rows_gradient.size(); ++i) {
     const auto value = static_cast<double>(wanted.rows_gradient[i]);
     largest = std::max(largest, std::abs(value));
-    const double off = std::abs(got.rows_gradient[i] - value);
-    if (!(off <= worst)) worst = off;
+    worst = check::worse(worst, std::abs(got.rows_gradient[i] - value));
   }
   check::that(worst <= 1e-12 * largest, "gradients of units in passes of their own, metric " +
                                             std::to_string(metric) + ": off by " +
