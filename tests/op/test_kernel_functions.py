@@ -32,8 +32,9 @@ def test_values_and_logarithms_are_those_of_the_compiled_function(kernel, parame
 
 
 def test_a_callable_metric_is_given_the_kernel_function_that_was_asked_for(monkeypatch):
-    entry = KernelFunction("eps", value=lambda d, p: (p - d).exp(), log=lambda d, p: p - d)
-    monkeypatch.setitem(KERNELS, "planted", Kernel("planted", "exp(eps - d)", has_log=True))
+    entry = KernelFunction(value=lambda d, p: (p - d).exp(), log=lambda d, p: p - d)
+    planted = Kernel("planted", "exp(eps - d)", "eps", has_log=True, exponential=False)
+    monkeypatch.setitem(KERNELS, "planted", planted)
     monkeypatch.setitem(FUNCTIONS, "planted", entry)
     for log in (False, True):
         w = distance_weights(D[:, None], ORIGIN, torch.cdist, kernel="planted", eps=2.0, log=log)
