@@ -26,8 +26,8 @@ SEMIDEEP_INLINE Whole select(FloatVec::Bits mask, Whole a, Whole b) {
 // out[l, i, c] = sum_j k_l(d_ij) values[l, j, c] of rows of T, float or double
 template <class Metric, class Kernel, class T, bool HasVpopcnt>
 struct CountSumTask {
-  static_assert(kCountsFeatures<Metric>, "counts features");
-  static_assert(Kernel::exponential, "computes exp(-lambda d)");
+  static_assert(kCountsFeatures<Metric>, "serves counts of features alone");
+  static_assert(Kernel::exponential, "serves exp(-lambda d) alone");
   using S = double;
 
   static constexpr bool kFloat = sizeof(T) == sizeof(float);

@@ -34,8 +34,8 @@ bool products_suit_gradients(const Problem& p) {
 // short, differences are weighed.
 template <class Metric, class Kernel, class Tile, bool kProducts>
 struct PanelGradientTask {
-  static_assert(Kernel::exponential, "computes exp(-lambda d)");
-  static_assert(kAlongDifference<Metric>, "weighs x - y");
+  static_assert(Kernel::exponential, "serves exp(-lambda d) alone");
+  static_assert(kAlongDifference<Metric>, "serves gradients along x - y alone");
   using S = double;
   using Common = GradientTask<Vec, Metric, Kernel>;
   using E = typename Tile::Element;

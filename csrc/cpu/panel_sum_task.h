@@ -19,7 +19,7 @@ inline bool suits_double_sums(const Problem& p) {
 // out[l, i, c] = sum_j k_l(d_ij) values[l, j, c]
 template <class Tile, class Kernel>
 struct PanelSumTask {
-  static_assert(Kernel::exponential, "computes exp(-lambda d)");
+  static_assert(Kernel::exponential, "serves exp(-lambda d) alone");
   using S = double;
   using E = typename Tile::Element;
   using Lanes = VecOf<E>;

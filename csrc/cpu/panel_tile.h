@@ -59,7 +59,7 @@ double sum_between(const T* x, const RowInfo<double>& of_x, const T* y, const Ro
 //   mend<Products>(row, panel, c, sum, d)   sets those right that are
 template <class Self, class Metric, class E>
 class PanelTile {
-  static_assert(Metric::sum_of == SumOf::squares, "adds up squares of differences");
+  static_assert(Metric::sum_of == SumOf::squares, "serves sums of squares alone");
 
  public:
   using Element = E;

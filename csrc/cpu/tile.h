@@ -267,7 +267,7 @@ class Tile {
 
   void rescale(int64_t row, int64_t v, V sum, V& d) {
     static_assert(Metric::sum_of == SumOf::squares && Metric::power == 0.5,
-                  "rescale.h takes a root of squares");
+                  "rescale.h is for roots of sums of squares");
     for (int lane = 0; lane < kLanes; ++lane) {
       const double squared = primal(get_lane(sum, lane));
       // Below the least, rows are equal unless they hold tiny values.

@@ -10,7 +10,7 @@ constexpr int kCountFlushPairs = 64;  // of a thread's pairs of a row, so many a
 
 template <class Metric, class Tile, int Sums>
 class CountSum {
-  static_assert(kCountsFeatures<Metric>, "counts features");
+  static_assert(kCountsFeatures<Metric>, "serves counts of features alone");
 
  public:
   using Shared = typename Tile::Shared;

@@ -42,7 +42,7 @@ constexpr double kLeastLambda = 1e-12, kLargestLambda = 1e6, kLargestRatio = 1e3
 
 template <class Metric>
 struct FloatCare {
-  static_assert(Metric::sum_of == SumOf::squares, "adds up squares of differences");
+  static_assert(Metric::sum_of == SumOf::squares, "serves sums of squares alone");
   float from, to;  // the distances between which direct differences are taken again
   float beyond;    // where only a large error matters
   // Weights of an error of the squares, which may not exceed these: a + b d up to `beyond`, then c.

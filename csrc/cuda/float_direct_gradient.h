@@ -18,7 +18,7 @@ SEMIDEEP_INLINE float select(bool mask, float a, float b) { return mask ? a : b;
 
 template <class Metric, int D, int Sums>
 class DirectGradient {
-  static_assert(kAlongDifference<Metric>, "weighs x - y");
+  static_assert(kAlongDifference<Metric>, "serves gradients along x - y alone");
 
  public:
   static constexpr int kRows = D <= 4 ? 4 : 16 / D;  // of a thread

@@ -34,7 +34,7 @@ static_assert(sizeof(ProductGradientShared) <= 64 * 1024);
 
 template <class Metric, int Sums>
 class ProductGradient {
-  static_assert(kAlongDifference<Metric>, "weighs x - y");
+  static_assert(kAlongDifference<Metric>, "serves gradients along x - y alone");
 
  public:
   __device__ ProductGradient(const Problem& problem, const Pass& pass, const FloatFacts& facts,

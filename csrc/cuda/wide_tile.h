@@ -122,7 +122,7 @@ class WideTile {
 
   __device__ void rescale(int64_t row, int64_t column, S sum, S& distance) const {
     static_assert(Metric::sum_of == SumOf::squares && Metric::power == 0.5,
-                  "rescale.h takes a root of squares");
+                  "rescale.h is for roots of sums of squares");
     const double squared = primal(sum);
     if (squared >= kLeastSquares && squared <= kLargestSquares) return;
     distance = rescaled_euclidean<S>(RowReader<S>(p_, p_.left, place_.batch, row),

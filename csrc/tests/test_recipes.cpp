@@ -20,6 +20,7 @@
 #endif
 
 SEMIDEEP_MATH_BEGIN
+namespace recipes {
 
 struct Sign {
   template <class V>
@@ -71,6 +72,7 @@ struct Gaussian {
   }
 };
 
+}  // namespace recipes
 SEMIDEEP_MATH_END
 
 namespace {
@@ -78,11 +80,10 @@ namespace {
 using cases::Case;
 using cases::DType;
 using cases::Task;
-using semideep::Gaussian;
-using semideep::Manhattan;
 using semideep::Problem;
 using semideep::ReferenceResult;
-using semideep::Side;
+using semideep::recipes::Gaussian;
+using semideep::recipes::Manhattan;
 
 template <class Kernel>
 ReferenceResult reference(const Problem& p) {
