@@ -83,21 +83,22 @@ struct FloatCare {
     }
   }
 
-  // Negated comparisons: NaN is doubtful. So is an infinity, which the root of a pair makes NaN.
+  // Negated comparisons: NaN is doubtful. So is an infinity, which the root of a pair makes NaN, and a negative sum of
+  // squares, whose distance makes a weight negative under a large lambda.
   __device__ bool doubts_differences(float d) const {
     const bool finite = Metric::power < 1.0 || d < INFINITY;
     return !(d <= from) && !(d >= to && finite);
   }
   __device__ bool doubts_products(float d, float squares, float error) const {
     const float weight = d < beyond ? ::fmaf(sum.b, d, sum.a) : sum.c;
-    return !(error * weight <= squares);
+    return !(error * ::fabsf(weight) <= squares);
   }
   // The weight of a difference takes lambda and 1 / d, or d, besides exp(-lambda d): one more error of d.
   __device__ bool doubts_gradient(float d, float squares, float error) const {
     const float weight = d < beyond ? ::fmaf(gradient.b, ::fminf(d, most), gradient.a) : gradient.c;
     const bool rounded = Metric::Row::has_info &&
                          !(squares >= kLeastPreparedSquares && squares <= kMostPreparedSquares);
-    return !(error * weight <= squares) || rounded;
+    return !(error * ::fabsf(weight) <= squares) || rounded;
   }
 };
 
