@@ -32,6 +32,8 @@ constexpr float kSplitError = 3e-7f, kSumError = 4.0f * 0x1p-23f;
 // bits is a float.
 constexpr float kGradientTolerance = 1e-6f, kFarTolerance = 0.5f;
 constexpr float kMostBits = 150.0f;
+// Products of values that floats multiply by whatever weights may be.
+constexpr float kMostProduct = 1e15f;
 
 // Squared distances of prepared rows, which are no floats, between which the difference of floats is good enough.
 // Of nearly opposite unit rows, floats lose the small part across the row that is left when it is pulled back.

@@ -5,9 +5,8 @@
 #include <memory>
 #include <random>
 
-#include "cases.h"
+#include "accuracy.h"
 #include "check.h"
-#include "core/reference.h"
 
 namespace {
 
@@ -20,6 +19,7 @@ struct Data {
   const char* name;
   std::vector<double> values;  // that features take
   double special;              // put into one row of each side
+  double lambda = 0;           // or, if 0, some of about 1
 };
 
 const Data kData[] = {
@@ -37,6 +37,8 @@ const Data kData[] = {
     {"large values", {1e30, -1e30, 1}, 1e38},
     {"small values", {1e-30, -1e-30, 0}, 1e-42},
     {"zero rows", {0}, 1},
+    // lambda d is no float then.
+    {"an outlier under a large lambda", {0, 1, 2.5}, 1e18, 1e6},
 };
 
 // Errors are relative to the largest result, if that is above 1. Beyond the range of the dtype, results are infinite.
@@ -77,6 +79,8 @@ void check_data(cases::Task task, int metric, cases::DType dtype, const Data& da
                             : static_cast<const void*>(wide[side].data());
     sides[side]->rows_row_stride = shape.features;
   }
+  const std::vector<double> lambdas(shape.parameters, data.lambda);
+  if (data.lambda > 0) c.p.parameter = lambdas.data();
   std::string name;
   semideep::visit(semideep::Metrics{}, metric, [&]<class Metric>() { name = Metric::name; });
   name += std::string(", ") + data.name + ", D=" + std::to_string(shape.features) +
@@ -96,6 +100,48 @@ void check_data(cases::Task task, int metric, cases::DType dtype, const Data& da
     check_results(name + " row gradient", got.rows_gradient, wanted.rows_gradient, dtype);
 }
 
+// The largest error of a row's `width` results, relative to the largest of them, where that is a float.
+double worst_of_rows(const std::vector<double>& got, const std::vector<long double>& wanted,
+                     int64_t width) {
+  double worst = 0;
+  for (size_t begin = 0; begin < got.size(); begin += width) {
+    double off = 0, largest = 0;
+    for (size_t i = begin; i < begin + width; ++i) {
+      const auto exact = static_cast<double>(wanted[i]);
+      off = std::max(off, std::abs(got[i] - exact));
+      largest = std::max(largest, std::abs(exact));
+    }
+    if (largest > 1e-36 && largest < 3e38) worst = std::max(worst, off / largest);
+  }
+  return worst;
+}
+
+// A value of 1e38 brings back kernels that are no floats.
+void check_small_kernels(cases::Task task, int metric, int64_t features, double exponent,
+                         unsigned seed) {
+  static constexpr float one = 1, large = 1e38f;
+  Case c(task, metric, 0, cases::DType::float32, false, false, {1, 67, 1, features, 1, 1}, seed);
+  c.p.left.values = c.p.right.values = &one;
+  c.p.left.values_row_stride = 0;
+  const double lambda = accuracy::lambda_for(exponent, c.p);
+  c.p.parameter = &lambda;
+  c.p.right.values = &large;
+  const std::string name = "metric " + std::to_string(metric) + ", 1e38 times exp(-lambda d) of " +
+                           std::to_string(exponent) + ", D=" + std::to_string(features);
+  const auto wanted = semideep::reference(c.p);
+  const auto check = [&](const char* what, double error) {
+    check::that(error <= 1e-4, name + what + ": off by " + std::to_string(error));
+  };
+  backend::in_each_way(c.p, [&] {
+    const auto got = c.run(1);
+    if (task == cases::Task::sum) return check("", worst_of_rows(got.out, wanted.out, 1));
+    check(" parameter gradient",
+          worst_of_rows(got.parameter_gradient, wanted.parameter_gradient, 1));
+    if (c.wants_rows())
+      check(" row gradient", worst_of_rows(got.rows_gradient, wanted.rows_gradient, features));
+  });
+}
+
 }  // namespace
 
 int main() {
@@ -112,5 +158,10 @@ int main() {
           for (const int special_sides : {1, 2})
             check_data(cases::Task::gradient, metric, dtype, data, special_sides, shape, ++seed);
         }
+  for (int metric = 0; metric < semideep::Metrics::size; ++metric)
+    for (const cases::Task task : {cases::Task::sum, cases::Task::gradient})
+      for (const int64_t features : {3, 12, 40})
+        for (const double exponent : {110.0, 160.0})
+          check_small_kernels(task, metric, features, exponent, ++seed);
   return check::finish();
 }
