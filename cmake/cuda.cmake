@@ -104,7 +104,8 @@ function(semideep_choose_cuda_module torch_cuda)
   set(cuda_problem "${problem}" PARENT_SCOPE)
 endfunction()
 
-# nvcc compiles the kernels, and they spill no more registers than benchmarks/results/cuda_resources.json has.
+# nvcc compiles the kernels, they spill no more registers than benchmarks/results/cuda_resources.json has, and arrays
+# begin as the sources say.
 function(semideep_add_cuda_tests)
   if(SEMIDEEP_SANITIZE)
     return()  # says nothing of code for the device
@@ -116,6 +117,9 @@ function(semideep_add_cuda_tests)
   add_test(NAME cuda_builds
     COMMAND ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR} --target semideep_cuda)
   set_tests_properties(cuda_builds PROPERTIES FIXTURES_SETUP cuda_kernels TIMEOUT 1200)
+  add_test(NAME cuda_arrays
+    COMMAND ${CMAKE_COMMAND} -DNVCC=${CMAKE_CUDA_COMPILER} -DHOST=${CMAKE_CUDA_HOST_COMPILER}
+      -DSOURCES=${PROJECT_SOURCE_DIR}/csrc -P ${PROJECT_SOURCE_DIR}/cmake/compiled_arrays.cmake)
   find_package(Python 3.10 COMPONENTS Interpreter QUIET)
   if(Python_FOUND)
     add_test(NAME cuda_resources

@@ -90,6 +90,40 @@ def test_torch_and_python_meet_in_no_file_and_kernels_reach_neither():
         assert not {"Python.h", "pybind11"} & found or path.is_relative_to(CSRC / "python"), path
 
 
+CLASS = re.compile(
+    r"^(?=( *)(?:class|struct) (?:alignas\(\w+\) )?(\w+)[^;{]*\{\n(.*?)^\1\};)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def initialised_in_arrays(text):
+    """Members with initialisers, of classes that the text, in our format, puts in arrays."""
+    classes = {name: (indent, body) for indent, name, body in CLASS.findall(text)}
+    known = rf"({'|'.join(classes)})\b(?:<[^;()]*>)?"
+    names = re.findall(rf"\b{known}(?: \w+(?:, \w+)*)?\[", text)
+    members = []
+    for name in names:  # which grows by the classes of members
+        indent, body = classes[name]
+        members += re.findall(
+            rf"^{indent}  (?!static|using)\w[^()\n]* = [^()]*;", body, re.MULTILINE
+        )
+        inner = re.findall(rf"^{indent}  {known} \w", body, re.MULTILINE)
+        names += [other for other in inner if other not in names]
+    return members
+
+
+@pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not here")
+def test_classes_in_arrays_of_device_code_have_no_member_initialisers():
+    # nvcc 13.0 applies them to the first row of an array of two dimensions, and zeroes the others.
+    paths = sorted(p for f in ("core", "cuda") for p in (CSRC / f).iterdir())
+    assert initialised_in_arrays("".join(p.read_text() for p in paths)) == []
+    part = "struct Part {\n  double all, sum = 1;\n\n  void add(double x = 0) { sum += x; }\n};\n"
+    whole = "class Whole {\n  static constexpr int k = 2;\n  Part part;\n};\n"
+    for code in ("Part parts[2][2];", "using Parts = Part[2][k];", "Whole a, parts[2];"):
+        assert initialised_in_arrays(part + whole + code) == ["  double all, sum = 1;"]
+    assert initialised_in_arrays(part + whole + "Part a = b[0];") == []
+
+
 @pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not here")
 @pytest.mark.parametrize(
     ("header", "listed", "registry"),

@@ -55,10 +55,11 @@ struct Coding {
   uint32_t mask;
   __device__ explicit Coding(const Planes& planes) {
     const uint32_t bits = planes.whole;
-    // All bits up to the highest.
+    // All bits up to the highest; and those of floats, of which equal values need any one.
     const uint32_t below = bits == 0 ? 1u : 0xffffffffu >> __clz(static_cast<int>(bits));
-    whole = __popc(below) <= __popc(planes.varying) || planes.varying == 0;
-    mask = whole ? below : planes.varying;
+    const uint32_t varying = planes.varying == 0 ? 1u : planes.varying;
+    whole = bits >> 31 == 0 && __popc(below) <= __popc(varying);
+    mask = whole ? below : varying;
   }
   __device__ int planes() const { return __popc(mask); }
   __device__ uint32_t code(float value) const {

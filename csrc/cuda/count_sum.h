@@ -101,7 +101,7 @@ class CountSum {
 #pragma unroll
         for (int s = 0; s < Sums; ++s)
           sums_[r][s] =
-              ::fmaf(exp2(Exponential::log_value(d, parameters_[s])), values[s], sums_[r][s]);
+              fma(exp2(Exponential::log_value(d, parameters_[s])), values[s], sums_[r][s]);
       }
     }
   }

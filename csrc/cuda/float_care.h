@@ -32,6 +32,8 @@ constexpr float kSplitError = 3e-7f, kSumError = 4.0f * 0x1p-23f;
 // bits is a float.
 constexpr float kGradientTolerance = 1e-6f, kFarTolerance = 0.5f;
 constexpr float kMostBits = 150.0f;
+// Products of values that floats multiply by whatever weights may be.
+constexpr float kMostProduct = 1e15f;
 
 // Squared distances of prepared rows, which are no floats, between which the difference of floats is good enough.
 // Of nearly opposite unit rows, floats lose the small part across the row that is left when it is pulled back.
@@ -84,21 +86,22 @@ struct FloatCare {
     }
   }
 
-  // Negated comparisons: NaN is doubtful. So is an infinity, which the root of a pair makes NaN.
+  // Negated comparisons: NaN is doubtful. So is an infinity, which the root of a pair makes NaN, and a negative sum of
+  // squares, whose distance makes a weight negative under a large lambda.
   __device__ bool doubts_differences(float d) const {
     const bool finite = Metric::power < 1.0 || d < INFINITY;
     return !(d <= from) && !(d >= to && finite);
   }
   __device__ bool doubts_products(float d, float squares, float error) const {
     const float weight = d < beyond ? ::fmaf(sum.b, d, sum.a) : sum.c;
-    return !(error * weight <= squares);
+    return !(error * ::fabsf(weight) <= squares);
   }
   // The weight of a difference takes lambda and 1 / d, or d, besides exp(-lambda d): one more error of d.
   __device__ bool doubts_gradient(float d, float squares, float error) const {
     const float weight = d < beyond ? ::fmaf(gradient.b, ::fminf(d, most), gradient.a) : gradient.c;
     const bool rounded = Metric::Row::has_info &&
                          !(squares >= kLeastPreparedSquares && squares <= kMostPreparedSquares);
-    return !(error * weight <= squares) || rounded;
+    return !(error * ::fabsf(weight) <= squares) || rounded;
   }
 };
 

@@ -184,8 +184,8 @@ __global__ void __launch_bounds__(kDirectThreads, Sums == 1 ? 2 : 1)
         if (doubt) doubtful |= 1u << (i * kDirectRows + r);
 #pragma unroll
         for (int s = 0; s < Sums; ++s) {
-          const float kernel = exp2(Exponential::log_value(d, parameters[s]));
-          const float sum = ::fmaf(kernel, column.values[s], sums[r][s]);
+          const ScaledPower kernel = exp2(Exponential::log_value(d, parameters[s]));
+          const float sum = fma(kernel, column.values[s], sums[r][s]);
           sums[r][s] = doubt ? sums[r][s] : sum;
         }
       }

@@ -88,17 +88,25 @@ class DirectGradient {
           differences[k] = x_[r][k] - column.features[k];
           squares = ::fmaf(differences[k], differences[k], squares);
         }
-        const bool suitable = suits(squares);
+        bool suitable = suits(squares);
+        float products[Sums];
+#pragma unroll
+        for (int s = 0; s < Sums; ++s) {
+          products[s] = values_[r][s] * column.values[s];
+          suitable = suitable && ::fabsf(products[s]) <= kMostProduct;
+        }
         if (!suitable) left_out |= 1u << (i * kRows + r);
         const FloatPair d = float_distance<Metric>({suitable ? squares : 1.0f, -0.0f}, p_.features);
         float weight = 0.0f;
 #pragma unroll
         for (int s = 0; s < Sums; ++s) {
-          const float kernel = exp2(Exponential::log_value(d, parameters_[s]));
-          const float product = suitable ? values_[r][s] * column.values[s] : 0.0f;
-          weight = ::fmaf(product, Exponential::by_distance(kernel, d.hi, lambdas_[s]), weight);
-          by_parameter_[r][s] = ::fmaf(
-              product, Exponential::by_parameter(kernel, d.hi, lambdas_[s]), by_parameter_[r][s]);
+          const ScaledPower kernel = exp2(Exponential::log_value(d, parameters_[s]));
+          const float product = suitable ? kernel.unit * products[s] : 0.0f;
+          weight =
+              ::fmaf(product, Exponential::by_distance(kernel.power, d.hi, lambdas_[s]), weight);
+          by_parameter_[r][s] =
+              ::fmaf(product, Exponential::by_parameter(kernel.power, d.hi, lambdas_[s]),
+                     by_parameter_[r][s]);
         }
         weight = suitable ? weight * Metric::gradient(d.hi, 1.0f, 1.0f) : 0.0f;
 #pragma unroll

@@ -45,10 +45,19 @@ __device__ __forceinline__ FloatPair sqrt(FloatPair a) {
   const float root = bounded * r;
   return {root, (::fmaf(-root, root, bounded) + a.lo) * (0.5f * r)};
 }
-// 2^x; the second factor is 2^lo to first order.
-__device__ __forceinline__ float exp2(FloatPair x) {
-  const float power = cuda::exp2_approximate(x.hi);
-  return ::fmaf(power * 0.693147181f, x.lo, power);
+// 2^x as power * unit. The special-function unit makes 0 of powers below 2^-126, which a value of 1e38 would bring back
+// into the range of float: they are taken 2^126 times as large, and the value by the unit, 2^-126.
+struct ScaledPower {
+  float power, unit;
+};
+__device__ __forceinline__ ScaledPower exp2(FloatPair x) {
+  const bool small = x.hi < -125.0f;  // one more, since the result may come out below the exact one
+  const float power = cuda::exp2_approximate(small ? x.hi + 126.0f : x.hi);
+  // The second factor is 2^lo to first order. Where hi is -inf, lo is inf or NaN, and 0 times either would be NaN.
+  return {::fmaf(power * 0.693147181f, ::fminf(x.lo, 1.0f), power), small ? 0x1p-126f : 1.0f};
+}
+__device__ __forceinline__ float fma(ScaledPower a, float b, float c) {
+  return ::fmaf(a.power, a.unit * b, c);
 }
 
 SEMIDEEP_MATH_END

@@ -15,9 +15,6 @@
 
 SEMIDEEP_MATH_BEGIN
 
-// Products of values that floats multiply by whatever weights may be.
-constexpr float kMostProduct = 1e15f;
-
 // More would not fit the 64 KiB of compute capability 7.5. A tile has at least two steps: fewer features are
 // float_direct_gradient.h's.
 constexpr int kGradientStages = 2, kGradientSlots = 2;
@@ -143,11 +140,12 @@ class ProductGradient {
         float weight = 0.0f;
 #pragma unroll
         for (int s = 0; s < Sums; ++s) {
-          const float kernel = counts ? exp2(Exponential::log_value(d, parameters_[s])) : 0.0f;
-          const float product = counts ? products[s] : 0.0f;
-          weight = ::fmaf(product, Exponential::by_distance(kernel, distance, lambdas_[s]), weight);
+          const ScaledPower kernel = exp2(Exponential::log_value(d, parameters_[s]));
+          const float power = counts ? kernel.power : 0.0f;
+          const float product = counts ? kernel.unit * products[s] : 0.0f;
+          weight = ::fmaf(product, Exponential::by_distance(power, distance, lambdas_[s]), weight);
           by_parameter_.sums[r][s] =
-              ::fmaf(product, Exponential::by_parameter(kernel, distance, lambdas_[s]),
+              ::fmaf(product, Exponential::by_parameter(power, distance, lambdas_[s]),
                      by_parameter_.sums[r][s]);
         }
         tile_.product(r, c) = counts ? weight * Metric::gradient(distance, 1.0f, 1.0f) : 0.0f;

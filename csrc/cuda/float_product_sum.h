@@ -83,8 +83,8 @@ class ProductSum {
         if (doubt) doubtful[pair / 32] |= 1u << pair % 32;
 #pragma unroll
         for (int s = 0; s < Sums; ++s) {
-          const float kernel = exp2(Exponential::log_value(d, parameters[s]));
-          const float sum = ::fmaf(kernel, values[s], sums_.sums[r][s]);
+          const ScaledPower kernel = exp2(Exponential::log_value(d, parameters[s]));
+          const float sum = fma(kernel, values[s], sums_.sums[r][s]);
           sums_.sums[r][s] = doubt ? sums_.sums[r][s] : sum;
         }
       });

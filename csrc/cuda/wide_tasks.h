@@ -71,9 +71,10 @@ __global__ void __launch_bounds__(kWideThreads) wide_sum(const Problem p, const 
     }
 }
 
-// A sum of exponentials as (largest exponent, sum relative to it).
+// A sum of exponentials as (largest exponent, sum relative to it). It has no member initialisers, because it is put in
+// arrays: nvcc 13.0 applies them to the first row of a local array of two dimensions, and zeroes the others.
 struct LogSum {
-  double largest = -INFINITY, sum = 0.0;
+  double largest, sum;
 
   // Where nothing has been added yet the largest is -inf, and -inf - (-inf) would be NaN.
   static SEMIDEEP_INLINE double origin(double largest) {
@@ -95,6 +96,13 @@ struct LogSum {
   SEMIDEEP_INLINE double log() const { return origin(largest) + ::log(sum); }
 };
 
+using LogSums = LogSum[kThreadRows][kWideSums];
+__device__ __forceinline__ void clear(LogSums& sums) {
+#pragma unroll
+  for (int i = 0; i < kThreadRows * kWideSums; ++i)
+    sums[i / kWideSums][i % kWideSums] = {-INFINITY, 0.0};
+}
+
 // partial[row][l] = log sum_j k_l(d_ij) values[l, j] as a LogSum
 template <class Metric>
 __global__ void __launch_bounds__(kWideThreads) wide_log_sum(const Problem p, const Pass pass) {
@@ -105,7 +113,8 @@ __global__ void __launch_bounds__(kWideThreads) wide_log_sum(const Problem p, co
   const int64_t first = blockIdx.x % groups * kWideSums;
   Tile tile(p, pass, place, shared);
 
-  LogSum sums[kThreadRows][kWideSums];
+  LogSums sums;
+  clear(sums);
   for_tiles(place, [&](int64_t begin) {
     typename Tile::Pairs distances;
     tile.compute(begin, distances);

@@ -1,12 +1,12 @@
 // NaN, infinities, zeros and codes: results are the reference's, and NaN exactly where it has NaN.
+#include <cfloat>
 #include <cmath>
 #include <limits>
 #include <memory>
 #include <random>
 
-#include "cases.h"
+#include "accuracy.h"
 #include "check.h"
-#include "core/reference.h"
 
 namespace {
 
@@ -19,6 +19,7 @@ struct Data {
   const char* name;
   std::vector<double> values;  // that features take
   double special;              // put into one row of each side
+  double lambda = 0;           // or, if 0, some of about 1
 };
 
 const Data kData[] = {
@@ -29,22 +30,27 @@ const Data kData[] = {
     {"categories", {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 200, 255}, 255},
     {"categories and one more", {0, 1, 2, 3}, 256},
     {"fractions", {0.5, 1.5, 2.5, -0.5, 1e-3}, 0},
+    {"fractions that differ in each bit of a float", {1.0 / 3, -1.0 / 3, 2e-19, 3e19, 0.7}, 0.1},
     {"a NaN", {0, 1, 2.5}, kNan},
     {"an infinity", {0, 1, 2.5}, kInfinity},
     {"a negative infinity", {0, 1}, -kInfinity},
     {"large values", {1e30, -1e30, 1}, 1e38},
     {"small values", {1e-30, -1e-30, 0}, 1e-42},
     {"zero rows", {0}, 1},
+    // lambda d is no float then.
+    {"an outlier under a large lambda", {0, 1, 2.5}, 1e18, 1e6},
 };
 
-// Errors are relative to the largest result, if that is above 1.
+// Errors are relative to the largest result, if that is above 1. Beyond the range of the dtype, results are infinite.
 void check_results(const std::string& name, const std::vector<double>& got,
-                   const std::vector<long double>& wanted, double tolerance) {
+                   const std::vector<long double>& wanted, cases::DType dtype) {
+  const bool single = dtype == cases::DType::float32;
+  const double tolerance = single ? 1e-5 : 1e-11, most = single ? FLT_MAX : DBL_MAX;
   double worst = 0, largest = 1;
   bool same_nan = true;
   for (size_t i = 0; i < got.size(); ++i) {
     same_nan = same_nan && std::isnan(got[i]) == std::isnan(wanted[i]);
-    if (std::isnan(got[i])) continue;
+    if (std::isnan(got[i]) || (std::isinf(got[i]) && std::abs(wanted[i]) > most)) continue;
     worst = std::max(worst, static_cast<double>(std::abs(got[i] - wanted[i])));
     largest = std::max(largest, static_cast<double>(std::abs(wanted[i])));
   }
@@ -73,24 +79,67 @@ void check_data(cases::Task task, int metric, cases::DType dtype, const Data& da
                             : static_cast<const void*>(wide[side].data());
     sides[side]->rows_row_stride = shape.features;
   }
+  const std::vector<double> lambdas(shape.parameters, data.lambda);
+  if (data.lambda > 0) c.p.parameter = lambdas.data();
   std::string name;
   semideep::visit(semideep::Metrics{}, metric, [&]<class Metric>() { name = Metric::name; });
   name += std::string(", ") + data.name + ", D=" + std::to_string(shape.features) +
           (dtype == cases::DType::float32 ? " float32" : " float64");
   const auto wanted = semideep::reference(c.p);
-  const double tolerance = dtype == cases::DType::float32 ? 1e-5 : 1e-11;
   if (task == cases::Task::sum) {
     backend::in_each_way(
-        c.p, [&] { check_results(name + backend::way(), c.run(1).out, wanted.out, tolerance); });
+        c.p, [&] { check_results(name + backend::way(), c.run(1).out, wanted.out, dtype); });
     return;
   }
   const auto got = c.run(1);
   // An infinite d times the kernel's 0 is NaN; kernels that stop short of infinity give the limit, 0.
   if (!std::isinf(data.special))
     check_results(name + " parameter gradient", got.parameter_gradient, wanted.parameter_gradient,
-                  tolerance);
+                  dtype);
   if (c.wants_rows())
-    check_results(name + " row gradient", got.rows_gradient, wanted.rows_gradient, tolerance);
+    check_results(name + " row gradient", got.rows_gradient, wanted.rows_gradient, dtype);
+}
+
+// The largest error of a row's `width` results, relative to the largest of them, where that is a float.
+double worst_of_rows(const std::vector<double>& got, const std::vector<long double>& wanted,
+                     int64_t width) {
+  double worst = 0;
+  for (size_t begin = 0; begin < got.size(); begin += width) {
+    double off = 0, largest = 0;
+    for (size_t i = begin; i < begin + width; ++i) {
+      const auto exact = static_cast<double>(wanted[i]);
+      off = std::max(off, std::abs(got[i] - exact));
+      largest = std::max(largest, std::abs(exact));
+    }
+    if (largest > 1e-36 && largest < 3e38) worst = std::max(worst, off / largest);
+  }
+  return worst;
+}
+
+// A value of 1e38 brings back kernels that are no floats.
+void check_small_kernels(cases::Task task, int metric, int64_t features, double exponent,
+                         unsigned seed) {
+  static constexpr float one = 1, large = 1e38f;
+  Case c(task, metric, 0, cases::DType::float32, false, false, {1, 67, 1, features, 1, 1}, seed);
+  c.p.left.values = c.p.right.values = &one;
+  c.p.left.values_row_stride = 0;
+  const double lambda = accuracy::lambda_for(exponent, c.p);
+  c.p.parameter = &lambda;
+  c.p.right.values = &large;
+  const std::string name = "metric " + std::to_string(metric) + ", 1e38 times exp(-lambda d) of " +
+                           std::to_string(exponent) + ", D=" + std::to_string(features);
+  const auto wanted = semideep::reference(c.p);
+  const auto check = [&](const char* what, double error) {
+    check::that(error <= 1e-4, name + what + ": off by " + std::to_string(error));
+  };
+  backend::in_each_way(c.p, [&] {
+    const auto got = c.run(1);
+    if (task == cases::Task::sum) return check("", worst_of_rows(got.out, wanted.out, 1));
+    check(" parameter gradient",
+          worst_of_rows(got.parameter_gradient, wanted.parameter_gradient, 1));
+    if (c.wants_rows())
+      check(" row gradient", worst_of_rows(got.rows_gradient, wanted.rows_gradient, features));
+  });
 }
 
 }  // namespace
@@ -109,5 +158,10 @@ int main() {
           for (const int special_sides : {1, 2})
             check_data(cases::Task::gradient, metric, dtype, data, special_sides, shape, ++seed);
         }
+  for (int metric = 0; metric < semideep::Metrics::size; ++metric)
+    for (const cases::Task task : {cases::Task::sum, cases::Task::gradient})
+      for (const int64_t features : {3, 12, 40})
+        for (const double exponent : {110.0, 160.0})
+          check_small_kernels(task, metric, features, exponent, ++seed);
   return check::finish();
 }
