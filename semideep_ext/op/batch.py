@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from semideep_ext.op.question import Question
+
+Views = TypeVar("Views")
 
 
 def fold(question: Question) -> tuple[torch.Size, tuple[Tensor, Tensor, Tensor | None, Tensor]]:
@@ -21,19 +25,33 @@ def fold(question: Question) -> tuple[torch.Size, tuple[Tensor, Tensor, Tensor |
         batch = _NO_BATCH  # by far the most common case, and shapes are slow
     else:
         batch = BatchShape(x.shape[:-2], y.shape[:-2], () if v is None else v.shape[:-2])
-    levels = batch.size, *(question.levels or (1,))
+    levels = math.prod(question.levels)
 
     def views(
         x: Tensor, y: Tensor, v: Tensor | None, parameter: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
         if v is not None:
             v = v.unsqueeze(-1) if v.dim() == 1 else v
-            v = batch.fold(v, 2).unsqueeze(1).expand(-1, levels[1], -1, -1)
-        if parameter.shape != levels:
-            parameter = parameter.reshape(1, -1).expand(levels)
+            v = batch.fold(v, 2).unsqueeze(1).expand(-1, levels, -1, -1)
+        if batch.shape or question.levels or parameter.dim() < 2:
+            parameter = parameter.reshape(1, -1).expand(batch.size, levels)
         return batch.fold(x, 2), batch.fold(y, 2), v, parameter
 
-    return batch.shape, views(x, y, v, parameter)
+    return batch.shape, remade(views, x, y, v, parameter)
+
+
+def remade(f: Callable[..., Views], *tensors: Tensor | None) -> Views:
+    """Call f; have a compiled graph keep its arguments for the backward pass, not its results.
+
+    Inductor makes a view that it saves anew from its address, with a count of changes of its own:
+    a change in place of the caller's tensor would give a wrong gradient where eager mode raises.
+    """
+    return checkpoint(f, *tensors, use_reentrant=False) if in_graph() else f(*tensors)
+
+
+def in_graph() -> bool:
+    """Whether torch.compile is at work; torch.export, which is too, saves nothing."""
+    return torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
 
 
 class BatchShape:

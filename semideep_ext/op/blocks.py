@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from semideep_ext.op.arguments import describe
+from semideep_ext.op.batch import in_graph, remade
 from semideep_ext.op.kernel_functions import kernel_function
 from semideep_ext.op.question import Question
 
@@ -44,13 +44,17 @@ def weighted_sum(question: Question) -> tuple[torch.Size, Tensor]:
                 return _log_sum(function.log(d, p), v)
             return _sum(function.value(d, p), v)
 
-    blocks = x.split(rows) if x.shape[0] else (x,)
-    # Recomputed in the backward pass: otherwise autograd would keep all blocks, that is, the
-    # matrix.
-    call = functools.partial(block_sum, y=y, v=v, parameter=question.parameter)
-    return torch.Size(), torch.cat(
-        [checkpoint(call, b, use_reentrant=False) for b in blocks], dim=1
-    )
+    def all_blocks(x: Tensor, *others: Any) -> Tensor:
+        blocks = x.split(rows) if x.shape[0] else (x,)
+        if in_graph():  # `remade` has them recomputed
+            return torch.cat([block_sum(block, *others) for block in blocks], dim=1)
+        # Recomputed in the backward pass: otherwise autograd would keep all blocks, that is, the
+        # matrix. All tensors are arguments, for checkpoint sees changes in place of those only.
+        return torch.cat(
+            [checkpoint(block_sum, block, *others, use_reentrant=False) for block in blocks], dim=1
+        )
+
+    return torch.Size(), remade(all_blocks, x, y, v, question.parameter)
 
 
 def _sum(kernel: Tensor, v: Tensor | None) -> Tensor:

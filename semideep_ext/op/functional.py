@@ -15,7 +15,7 @@ from semideep_ext.op import (  # derivatives adds to registration
     registration,
 )
 from semideep_ext.op.arguments import ArrayLike
-from semideep_ext.op.batch import fold
+from semideep_ext.op.batch import fold, in_graph
 from semideep_ext.op.metrics import KERNELS, METRICS
 from semideep_ext.op.question import Question, read
 
@@ -189,6 +189,10 @@ def _fused_sum(question: Question) -> tuple[torch.Size, Tensor]:
     batch, (x, y, v, parameter) = fold(question)
     if question.log and has_log:
         out = registration.kernel_log_sum(x, y, v, parameter, *names).unsqueeze(-1)
+        if in_graph():
+            # The op saves its result, of which no view may leave a graph (see `remade`). Inductor
+            # drops clones; this copy it keeps.
+            out = torch.maximum(out, out)
     else:
         out = registration.kernel_matmul(x, y, v, parameter, None, None, *names)
         out = out.log() if question.log else out

@@ -30,13 +30,13 @@ _NARROW = (torch.bool, torch.uint8, torch.int8, torch.int16, *_HALVES)
 
 def to_rows(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[Tensor, Tensor, bool]:
     """Both sets of rows as tensors that go together, and whether results go back to numpy."""
-    tensors = isinstance(x, Tensor), isinstance(y, Tensor)
-    if not all(tensors):
+    x_is_tensor, y_is_tensor = isinstance(x, Tensor), isinstance(y, Tensor)
+    if not (x_is_tensor and y_is_tensor):
         x, y = _from_arrays(x, y, metric)
     x, y = _leave_autocast(to_tensor("x", x)), _leave_autocast(to_tensor("y", y))
     _check_rows(x, y)
     check_device(x.device, metric)
-    return x, y, not any(tensors)
+    return x, y, not (x_is_tensor or y_is_tensor)
 
 
 def _from_arrays(x: ArrayLike, y: ArrayLike, metric: Any) -> tuple[ArrayLike, ArrayLike]:

@@ -142,6 +142,18 @@ def test_inductor_compiles_a_training_step(fresh_compiler, generator):
     torch.testing.assert_close(actual, expected, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("metric", ["cosine", "hamming"])
+def test_exported_programs_equal_eager_calls(metric, strict, fresh_compiler, generator):
+    class LogWeights(torch.nn.Module):
+        def forward(self, x, y):
+            return distance_weights(x, y, metric, log=True)
+
+    x, y = rows(metric, generator, 5, 4)
+    program = torch.export.export(LogWeights(), (x, y), strict=strict)
+    assert torch.equal(program.module()(x, y), LogWeights()(x, y))
+
+
 @pytest.mark.parametrize(
     "in_dims", [(0, None, None), (None, 0, None), (None, None, 0), (0, 0, 0), (1, 2, 0)]
 )
