@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from semideep_ext.op.arguments import is_missing
+from semideep_ext.weighting.checks import as_array, check_labels
 from semideep_ext.weighting.diagnostics import WeightsWarning
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "labeled_rows",
     "missing_as_nan",
     "plain_labels",
+    "read_labels",
     "rows_with_targets",
 ]
 
@@ -148,6 +150,24 @@ def plain_labels(labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind != "O" or any(isinstance(v, str) for v in labels.ravel().tolist()):
         return labels
     return np.array(labels.tolist())
+
+
+def read_labels(y: Any, n: int, name: str) -> np.ndarray:
+    """Read one label a row, (n,), of which some may be missing; these are NaN.
+
+    Raises
+    ------
+    ValueError
+        For another shape; a single column will do.
+
+    Examples
+    --------
+    >>> read_labels(["a", None], 2, "y")
+    array(['a', nan], dtype=object)
+    """
+    y = missing_as_nan(as_array(y, name))
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    return y if y.shape == (n,) else check_labels(y, n, name)  # which says what is wrong
 
 
 def missing_as_nan(y: np.ndarray) -> np.ndarray:

@@ -11,11 +11,11 @@ from sklearn.model_selection import KFold, StratifiedKFold, check_cv
 from sklearn.utils import _safe_indexing
 
 from semideep_ext.op.arguments import check_columns, column_names
-from semideep_ext.weighting.checks import as_array, check_features, check_labels
+from semideep_ext.weighting.checks import check_features, check_labels
 from semideep_ext.weighting.labels import (
     labeled_rows,
-    missing_as_nan,
     plain_labels,
+    read_labels,
     rows_with_targets,
 )
 
@@ -81,9 +81,7 @@ def read_rows(X: Any, y: Any, X_test: Any, unlabeled: Any, regression: bool) -> 
 
 
 def _read_labels(y: Any, n: int, unlabeled: Any, regression: bool) -> tuple[np.ndarray, np.ndarray]:
-    y = missing_as_nan(as_array(y, "y_train"))
-    if y.shape != (n,):
-        y = check_labels(y, n, "y_train")  # a single column, or an error
+    y = read_labels(y, n, "y_train")
     if regression:
         y = y.astype(np.float64)
         labeled = rows_with_targets(y)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import numbers
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import is_regressor
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import _safe_indexing
 
 from semideep_ext._progress import progress_bar
 from semideep_ext.estimators.fit_weighted import fit_weighted
+from semideep_ext.estimators.seeds import seed_of
 from semideep_ext.estimators.selection.candidates import make_candidates
 from semideep_ext.estimators.selection.choice import MetricSelection, choose
 from semideep_ext.estimators.selection.models import model_maker
@@ -146,7 +146,7 @@ def select_best_distance_metric(
     euclidean with lambda 1 is better than unweighted training
     """
     make = model_maker(model, net_options)
-    seed = _seed(random_state)
+    seed = seed_of(random_state)
     with _seeded(seed):
         probe = make()
     regression = is_regressor(probe)
@@ -171,13 +171,6 @@ def select_best_distance_metric(
     if found.weighting == UNWEIGHTED:
         warnings.warn(found.sentence, WeightsWarning, stacklevel=2)
     return found
-
-
-def _seed(random_state: Any) -> int:
-    """Take a number as it is, and draw one from a generator, or from numpy's own for None."""
-    if isinstance(random_state, numbers.Integral):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 @contextmanager
