@@ -21,7 +21,9 @@ from semideep_ext.estimators.fit_weighted import fit_weighted
 from semideep_ext.estimators.rows import finite, is_frame, rows_as
 from semideep_ext.op.arguments import check_columns, column_names
 from semideep_ext.op.functional import DEFAULT_EPS, distance_weights
+from semideep_ext.weighting.checks import as_array
 from semideep_ext.weighting.diagnostics import WeightsWarning, check_weights, warn_if_degenerate
+from semideep_ext.weighting.labels import missing_as_nan
 from semideep_ext.weighting.normalisation import mean_one
 from semideep_ext.weighting.scales import resolve_lambda
 
@@ -67,8 +69,8 @@ class DistanceWeighted(MetaEstimatorMixin, BaseEstimator):
         ----------
         X : array or DataFrame, shape (N, D)
         y : array-like, shape (N,), or (N, K) for a regressor of K targets
-            Classes, and `unlabeled` (-1) for unlabelled rows; or numbers, and NaN for unlabelled
-            rows.
+            Classes, and `unlabeled` (-1) for unlabelled rows, or no label (NaN, None); or numbers,
+            and NaN for unlabelled rows.
         sample_weight : array-like, shape (N,), optional
             Multiplied with the distance weights.
         X_unlabeled : array or DataFrame, shape (M, D), optional
@@ -77,12 +79,15 @@ class DistanceWeighted(MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X is not finite (row and column named), no row is labelled, a label is missing, a row
-            has some of its targets only, or the estimator takes no sample_weight.
+            If X is not finite (row and column named), no row is labelled, the mark stands in y as
+            text, a row has some of its targets only, the estimator takes no sample_weight or holds
+            a resampler, or an estimator around this one took the mark for a class.
         TypeError
             If the estimator is none, or of the other kind.
         """
         self._check_estimator()
+        if y is not None:  # which scikit-learn refuses in its own words
+            y = missing_as_nan(as_array(y, "y"))  # as an array of numpy's, ["a", nan] is text
         check_y = {"ensure_2d": False, "ensure_all_finite": False, "dtype": self._y_dtype}
         rows, y = validate_data(self, X, y, validate_separately=(rows_as(self.metric), check_y))
         if len(rows) != len(y):

@@ -32,7 +32,8 @@ def fit_weighted(estimator: Any, X: Any, y: Any, weights: np.ndarray) -> Any:
     Raises
     ------
     ValueError
-        If the estimator takes no sample_weight, or its metadata request refuses it.
+        If the estimator takes no sample_weight, its metadata request refuses it, or it holds a
+        resampler.
 
     Examples
     --------
@@ -41,6 +42,7 @@ def fit_weighted(estimator: Any, X: Any, y: Any, weights: np.ndarray) -> Any:
     >>> model.coef_.round(6)
     array([1.])
     """
+    _refuse_resamplers(estimator)
     parameter, taker = _weight_parameter(estimator)
     if get_config()["enable_metadata_routing"]:
         if _refuses(taker):
@@ -61,6 +63,17 @@ def fit_weighted(estimator: Any, X: Any, y: Any, weights: np.ndarray) -> Any:
             "sklearn.set_config(enable_metadata_routing=True), and "
             "set_fit_request(sample_weight=True) on the estimators that it holds"
         ) from error
+
+
+def _refuse_resamplers(estimator: Any) -> None:
+    """Refuse what makes rows of its own inside, as imbalanced-learn's steps do."""
+    for part in (estimator, *estimator.get_params(deep=True).values()):
+        if hasattr(part, "fit_resample"):
+            raise ValueError(
+                f"{type(estimator).__name__} holds {type(part).__name__}, a resampler (it has "
+                "fit_resample): the rows that it makes are not the rows that have weights; leave "
+                "it out, and weigh the classes by class_weight='balanced' of the classifier"
+            )
 
 
 def _weight_parameter(estimator: Any) -> tuple[str, Any]:

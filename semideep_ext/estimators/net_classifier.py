@@ -28,17 +28,24 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         self.options = options
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetClassifier:
-        """Train with one weight per row."""
+        """Train with one weight per row, as it is; every row is labelled."""
+        self.classes_, numbers = np.unique(y, return_inverse=True)
         self.trainer_ = WeightedTrainer(
-            copy.deepcopy(self.module), X, y, weights=sample_weight, verbose=False, **self.options
+            copy.deepcopy(self.module),
+            X,
+            numbers,  # rather than labels, of which -1 would mark an unlabelled row
+            weights=sample_weight,
+            normalize=False,
+            verbose=False,
+            **self.options,
         )
         self.trainer_.train()
-        self.classes_ = self.trainer_.classes_
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Labels of rows."""
-        return self.trainer_.predict(X)
+        labels: np.ndarray = self.classes_[self.trainer_.predict(X)]
+        return labels
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities of rows."""

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import check_cv
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_array
 
-from semideep_ext.op.arguments import is_missing
-from semideep_ext.weighting.labels import labeled_rows, rows_with_targets
+from semideep_ext.weighting.checks import as_array
+from semideep_ext.weighting.labels import (
+    is_unlabeled,
+    labeled_rows,
+    missing_as_nan,
+    plain_labels,
+    rows_with_targets,
+)
 
 __all__ = ["LabeledSplit", "labeled_rows", "rows_with_targets"]
 
@@ -25,9 +30,12 @@ class LabeledSplit:
     ----------
     cv : int or splitter, default 5
         How to split the labelled rows; for an int stratified by class, or plain for targets that
-        are no classes, as in scikit-learn.
+        are no classes, as in scikit-learn. Groups reach it as they reach any splitter, also under
+        metadata routing.
     unlabeled : label or None, default -1
-        The mark of unlabelled rows; NaN is one always.
+        The mark of unlabelled rows, as in `DistanceWeightedClassifier`; rows without a label (NaN,
+        None) are unlabelled, too. Of targets with several columns or with fractions, NaN is the
+        only mark; set it to NaN for other targets that are no classes.
 
     Examples
     --------
@@ -62,22 +70,27 @@ class LabeledSplit:
         rows, labels, _, groups = self._labeled(y, groups)
         return int(self._folds(labels).get_n_splits(rows, labels, groups))
 
+    def get_metadata_routing(self) -> Any:
+        """Ask scikit-learn for what `cv` asks for: groups, if it keeps these together."""
+        cv = self.cv if hasattr(self.cv, "get_metadata_routing") else check_cv()
+        return cv.get_metadata_routing()
+
     def _labeled(self, y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
         """Numbers of the labelled rows, their labels, the numbers of the others; own groups."""
-        y = check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
-        first = y if y.ndim == 1 else y[:, 0]
-        labeled = np.array(
-            [not is_missing(v) and (self.unlabeled is None or v != self.unlabeled) for v in first]
-        )
+        y = missing_as_nan(as_array(y, "y"))
+        y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+        if _holds_numbers(y):
+            labeled = rows_with_targets(y.astype(np.float64))
+        else:
+            labeled = labeled_rows(y, self.unlabeled)
         rows = np.flatnonzero(labeled)
         if not rows.size:
             raise ValueError(
                 f"y marks all of its {len(y)} rows as unlabelled, by {self.unlabeled!r} or NaN: "
                 "label some, or set unlabeled to another mark, or None"
             )
-        labels = np.array(y[rows].tolist()) if y.dtype.kind == "O" else y[rows]
         groups = None if groups is None else np.asarray(groups)[rows]
-        return rows, labels, np.flatnonzero(~labeled), groups
+        return rows, plain_labels(y[rows]), np.flatnonzero(~labeled), groups
 
     def _folds(self, labels: np.ndarray) -> Any:
         classes = type_of_target(labels) in ("binary", "multiclass")
@@ -86,3 +99,11 @@ class LabeledSplit:
     def __repr__(self) -> str:
         """Show the settings."""
         return f"{type(self).__name__}(cv={self.cv!r}, unlabeled={self.unlabeled!r})"
+
+
+def _holds_numbers(y: np.ndarray) -> bool:
+    """Tell targets that are certainly no classes: of several columns, or with fractions."""
+    if y.ndim == 2:
+        return True
+    given = plain_labels(y[~is_unlabeled(y, np.nan)])
+    return given.dtype.kind == "f" and bool((given != np.floor(given)).any())

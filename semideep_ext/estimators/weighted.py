@@ -2,8 +2,8 @@
 
 `DistanceWeightedClassifier` and `DistanceWeightedRegressor` weigh the labelled rows by their
 closeness to the unlabelled ones, then fit an estimator with these weights.
-Unlabelled rows are those of X whose y is -1 (NaN for regression), as in sklearn.semi_supervised,
-and the rows of X_unlabeled.
+Unlabelled rows are those of X whose y is -1 or missing (NaN for regression), as
+`weighting.labels` says, and the rows of X_unlabeled.
 """
 
 from __future__ import annotations
@@ -20,9 +20,18 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from semideep_ext.estimators.around import refuse_mark_as_class
 from semideep_ext.estimators.base import DistanceWeighted
+from semideep_ext.op.arguments import is_missing
 from semideep_ext.op.functional import DEFAULT_EPS
-from semideep_ext.weighting.labels import labeled_rows, rows_with_targets
+from semideep_ext.weighting.checks import as_array
+from semideep_ext.weighting.labels import (
+    is_unlabeled,
+    labeled_rows,
+    missing_as_nan,
+    plain_labels,
+    rows_with_targets,
+)
 
 __all__ = ["DistanceWeightedClassifier", "DistanceWeightedRegressor"]
 
@@ -37,7 +46,7 @@ class DistanceWeightedClassifier(ClassifierMixin, DistanceWeighted):
     .. math:: w_i = \frac{1}{M} \sum_j \exp(-\lambda \, d(x_i, y_j))
 
     over the M unlabelled rows y_j (arXiv 2505.14345): rows of X whose y is -1, as in
-    sklearn.semi_supervised, and the rows of `X_unlabeled`.
+    sklearn.semi_supervised, or missing (None, NaN), and the rows of `X_unlabeled`.
 
     Parameters
     ----------
@@ -59,7 +68,8 @@ class DistanceWeightedClassifier(ClassifierMixin, DistanceWeighted):
         rows, so that a regularisation strength (C, alpha) means what it does without weights.
         False gives the weights of the formula, at most 1, which strengthen regularisation.
     unlabeled : label or None, default -1
-        The value of y that marks unlabelled rows; None if all rows of y are labelled.
+        The value of y that marks unlabelled rows, beside missing ones; NaN if missing ones alone
+        are unlabelled; None if all rows of y are labelled.
 
     Attributes
     ----------
@@ -78,8 +88,9 @@ class DistanceWeightedClassifier(ClassifierMixin, DistanceWeighted):
     Warns
     -----
     WeightsWarning
-        If no row is unlabelled (all weights are 1), the weights are constant or underflow, or y
-        holds -1 and one other label only: these are -1/+1 data, of which no row is unlabelled.
+        If no row is unlabelled (all weights are 1), the weights are constant, collapsed or
+        underflow, or y holds -1 and one other number only: these are -1/+1 data, in which -1 is a
+        class.
 
     See Also
     --------
@@ -94,7 +105,13 @@ class DistanceWeightedClassifier(ClassifierMixin, DistanceWeighted):
     Metadata routing changes nothing for `estimator`, which gets the weights without a request;
     only where something in it has set_fit_request(sample_weight=True), its requests are followed.
 
-    String labels beside -1 need dtype object. GridSearchCV slices an `X_unlabeled` that happens to
+    Text labels beside -1 need dtype object, as a list of both has it; the text "-1" is refused.
+    Ensembles (`VotingClassifier`, `CalibratedClassifierCV`, `AdaBoostClassifier`) belong inside, as
+    `estimator`: around this one they would take -1 for a class, which is refused where it can be
+    seen, in one process. Resamplers (`fit_resample`) belong neither inside, where they make rows
+    without weights, nor before it, where they see -1 as a class: use class_weight of `estimator`.
+
+    GridSearchCV slices an `X_unlabeled` that happens to
     have as many rows as X, as it does all arguments of that length: mark the rows in y then.
 
     Examples
@@ -129,9 +146,9 @@ class DistanceWeightedClassifier(ClassifierMixin, DistanceWeighted):
         """Tell which rows are labelled, shape (N,), and give the labels of these."""
         y = column_or_1d(y, warn=True)
         labeled = labeled_rows(y, self.unlabeled)
-        labels = y[labeled]
-        if labels.dtype.kind == "O" and not any(isinstance(v, str) for v in labels):
-            labels = np.array(labels.tolist())  # numbers that stood in an array of objects
+        if not is_missing(self.unlabeled):
+            refuse_mark_as_class(self, self.unlabeled, not labeled.all())
+        labels = plain_labels(y[labeled])
         check_classification_targets(labels)
         return labeled, labels
 
@@ -163,14 +180,17 @@ class DistanceWeightedClassifier(ClassifierMixin, DistanceWeighted):
         ----------
         X : array or DataFrame, shape (N, D)
         y : array-like, shape (N,)
-            Rows marked as unlabelled do not count, unless the mark was a class in `fit`.
+            Unlabelled rows do not count; the mark counts where it was a class in `fit`.
         sample_weight : array-like, shape (N,), optional
         """
         check_is_fitted(self)
-        y = np.asarray(y)
-        mark = self.unlabeled if self.unlabeled not in self.classes_.tolist() else None
-        keep = np.array([mark is None or label != mark for label in y.ravel().tolist()])
-        return float(super().score(*_kept(keep, X, y, sample_weight)))
+        y = as_array(y, "y")
+        mark = self.unlabeled
+        if not is_missing(mark) and mark in self.classes_.tolist():
+            mark = np.nan
+        keep = ~is_unlabeled(y.ravel(), mark)
+        X, y, sample_weight = _kept(keep, X, y, sample_weight)
+        return float(super().score(X, plain_labels(y), sample_weight))
 
     def __sklearn_tags__(self) -> Tags:
         """Say what the estimator can do."""
@@ -203,7 +223,8 @@ class DistanceWeightedRegressor(RegressorMixin, DistanceWeighted):
     Warns
     -----
     WeightsWarning
-        If no row is unlabelled (all weights are 1), or the weights are constant or underflow.
+        If no row is unlabelled (all weights are 1), or the weights are constant, collapsed or
+        underflow.
 
     Examples
     --------
@@ -233,7 +254,7 @@ class DistanceWeightedRegressor(RegressorMixin, DistanceWeighted):
         y : array-like, shape (N,) or (N, K)
         sample_weight : array-like, shape (N,), optional
         """
-        y = np.asarray(y, dtype=np.float64)
+        y = missing_as_nan(as_array(y, "y")).astype(np.float64)
         return float(super().score(*_kept(rows_with_targets(y), X, y, sample_weight)))
 
     def __sklearn_tags__(self) -> Tags:

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import numbers
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import nn
+
 from semideep_ext.experiments.datasets import load_dataset
 from semideep_ext.op.metrics import check_metric
-from semideep_ext.weighting.checks import check_whole
+from semideep_ext.weighting.checks import check_features, check_whole
+from semideep_ext.weighting.labels import labeled_rows, plain_labels, read_labels
 
 
-def import_pandas() -> Any:
-    """Import it, or say what to install."""
+def require(package: str, purpose: str) -> Any:
+    """Import an optional package before any work is done, or say what to install."""
     try:
-        import pandas
+        return importlib.import_module(package)
     except ImportError as error:
         raise ImportError(
-            "experiments need pandas: pip install 'semideep_ext[experiment]'"
+            f"{purpose} needs {package}: pip install 'semideep_ext[experiment]'"
         ) from error
-    return pandas
+
+
+def check_report_packages() -> None:
+    """Refuse to begin what ends in a report where its packages are missing."""
+    for package in ("jinja2", "matplotlib"):
+        require(package, "the HTML report")
+
+
+def check_factory(model_factory: Any) -> None:
+    """Refuse a model, which every run would go on training."""
+    if isinstance(model_factory, nn.Module) or not callable(model_factory):
+        raise ValueError(
+            f"model_factory is a {type(model_factory).__name__}: give a function that returns "
+            "a new model at each call, such as lambda: nn.Linear(4, 2)"
+        )
 
 
 def as_list(name: str, values: Any, default: tuple[Any, ...]) -> list[Any]:
@@ -51,6 +70,20 @@ def check_counts(n_seeds: int, n_jobs: int, cv: int) -> None:
         check_whole(name, value, least)
     if n_jobs == 0:
         raise ValueError("n_jobs=0: give a number of processes, or -1 for one per core")
+
+
+def read_data(X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Check rows and labels; every row has a label, as every row may be tested on."""
+    X = check_features(X, "X")
+    y = read_labels(y, len(X), "y")
+    labeled = labeled_rows(y)
+    if not labeled.all():
+        raise ValueError(
+            f"y marks {(~labeled).sum()} rows as unlabelled (-1 or missing), the first at row "
+            f"{labeled.argmin()}: an experiment scores every row that it tests on, so drop these; "
+            "if -1 is a class, give it another name"
+        )
+    return X, plain_labels(y)
 
 
 def name_data(X: Any, y: Any, name: str | None) -> tuple[Any, Any, str]:

@@ -20,10 +20,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from semideep_ext.experiments.arguments import require
 from semideep_ext.experiments.statistics import compare
 from semideep_ext.op.functional import distance_weights
 from semideep_ext.plots import plot_scores, plot_weights
 from semideep_ext.training.trainer import WeightedTrainer
+from semideep_ext.weighting.defaults import SELECTED_METRICS
 from semideep_ext.weighting.diagnostics import diagnose_weights, warn_if_degenerate
 from semideep_ext.weighting.normalisation import mean_one
 
@@ -31,10 +33,7 @@ BASELINE = "baseline"
 # name -> metric, kernel. hamming and jaccard do not suit continuous columns; that is to be seen.
 METHODS = {
     "idw": ("euclidean", "inverse"),
-    "euclidean": ("euclidean", "exponential"),
-    "cosine": ("cosine", "exponential"),
-    "hamming": ("hamming", "exponential"),
-    "jaccard": ("jaccard", "exponential"),
+    **{metric: (metric, "exponential") for metric in SELECTED_METRICS},
 }
 SCORES = ("accuracy", "f1", "auc")
 
@@ -75,6 +74,7 @@ def run_demo(
     """
     if seeds < 2 or epochs < 1:
         raise ValueError(f"seeds={seeds}, epochs={epochs}: need seeds >= 2 and epochs >= 1")
+    require("matplotlib", "the demonstration")
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     X, y, names = _load()

@@ -11,35 +11,33 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from semideep_ext._files import write_atomically
+from semideep_ext.estimators.seeds import seed_of
 from semideep_ext.experiments.arguments import (
     as_list,
     check_counts,
+    check_factory,
     check_lists,
-    import_pandas,
     name_data,
+    read_data,
+    require,
 )
 from semideep_ext.experiments.plan import Plan, result_row, run_plan
-from semideep_ext.experiments.report import render_html, render_markdown
-from semideep_ext.experiments.report_content import Experiment
+from semideep_ext.experiments.results import Results
 from semideep_ext.experiments.runs import fit_and_score
 from semideep_ext.experiments.splits import Split
 from semideep_ext.experiments.sweep import run_all
-from semideep_ext.weighting.checks import check_features, check_labels
 from semideep_ext.weighting.defaults import LAMBDAS, SELECTED_METRICS, TEST_SIZES
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 
-class ExperimentRunner:
+class ExperimentRunner(Results):
     """Compare unweighted, distance-weighted and inverse-distance-weighted training.
 
     Parameters
@@ -52,8 +50,9 @@ class ExperimentRunner:
         Values to choose from when tuning. Default 0.5, 0.7, 0.8, 0.9 and 1.0.
     test_sizes : list of float, optional
         Shares of test rows for `run_test_size_experiment`. Default 0.1, 0.5 and 0.9.
-    random_state : int, default 42
-        Seed of the first split; the others count on from it.
+    random_state : int, RandomState or None, default 42
+        Seed of the first split; the others count on from it. None draws one, which the manifest
+        names.
     device : str or torch.device, optional
         Default "cuda" if available, else "cpu".
     output_dir : path-like, default "./results"
@@ -103,7 +102,7 @@ class ExperimentRunner:
         distance_metrics: Sequence[str] | None = None,
         lambda_values: Sequence[float | str] | None = None,
         test_sizes: Sequence[float] | None = None,
-        random_state: int = 42,
+        random_state: Any = 42,
         device: str | torch.device | None = None,
         output_dir: str | os.PathLike[str] = "./results",
         *,
@@ -113,29 +112,18 @@ class ExperimentRunner:
         cv: int = 3,
         scale: bool = True,
     ) -> None:
-        if isinstance(model_factory, nn.Module) or not callable(model_factory):
-            raise ValueError(
-                f"model_factory is a {type(model_factory).__name__}: give a function that returns "
-                "a new model at each call, such as lambda: nn.Linear(4, 2)"
-            )
+        check_factory(model_factory)
         self.model_factory = model_factory
         self.distance_metrics = as_list("distance_metrics", distance_metrics, SELECTED_METRICS)
         self.lambda_values = as_list("lambda_values", lambda_values, LAMBDAS)
         self.test_sizes = as_list("test_sizes", test_sizes, TEST_SIZES)
         check_lists(self.distance_metrics, self.lambda_values, self.test_sizes)
         check_counts(n_seeds, n_jobs, cv)
-        self.random_state = int(random_state)
+        self.random_state = seed_of(random_state)
         self.n_seeds, self.n_jobs, self.cv = int(n_seeds), int(n_jobs), int(cv)
         self.resume, self.scale = resume, scale
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.output_dir = Path(output_dir)
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        self._experiments: dict[str, Experiment] = {}
-
-    @property
-    def results(self) -> list[dict[str, Any]]:
-        """Rows of all experiments so far."""
-        return [row for experiment in self._experiments.values() for row in experiment.rows]
+        super().__init__(output_dir)
 
     def run_single_experiment(
         self,
@@ -211,9 +199,10 @@ class ExperimentRunner:
 
         Parameters
         ----------
-        X : array, DataFrame or Tensor of shape (N, D), or str
+        X : array, DataFrame or Tensor of shape (N, ...), or str
             Rows; or the name of a dataset in `semideep_ext.experiments.datasets`, without y.
         y : array-like, shape (N,)
+            A label for each row, for any of them may be tested on.
         dataset_name : str
             Names the files. Default the name given as X.
         test_size : float, default 0.2
@@ -224,8 +213,9 @@ class ExperimentRunner:
         batch_size : int, default 32
         epochs : int, default 100
         tune_hyperparams : bool, default True
-            Choose metric and lambda by cross-validation over the training rows of each split.
-            False takes euclidean and 0.8.
+            Choose metric and lambda by cross-validation over the training rows of each split: the
+            best weighting, also where it is not shown better than none, as comparing the two is the
+            experiment; the report counts where it was. False takes euclidean and 0.8.
         verbose : bool, default True
             Show a progress bar.
 
@@ -238,12 +228,11 @@ class ExperimentRunner:
         Raises
         ------
         ValueError
-            For data that cannot be split or trained on.
+            For data that cannot be split or trained on, and rows without a label.
         """
-        pd = import_pandas()
+        pd = require("pandas", "an experiment")
         X, y, name = name_data(X, y, dataset_name)
-        X = check_features(X, "X")
-        y = check_labels(y, len(X), "y")
+        X, y = read_data(X, y)
         plan = Plan(
             name=name,
             seeds=[self.random_state + i for i in range(self.n_seeds)],
@@ -268,10 +257,8 @@ class ExperimentRunner:
         )
         experiment = run_plan(plan, self.model_factory, X, y, sweep)
         self._experiments[name] = experiment
-        self._write(f"{name}_manifest.json", json.dumps(experiment.manifest, indent=1) + "\n")
-        table = pd.DataFrame(experiment.rows)
-        self._write(f"{name}_results.csv", table.to_csv(index=False))
-        return table
+        self._save_text(f"{name}_manifest.json", json.dumps(experiment.manifest, indent=1) + "\n")
+        return self._save_table(f"{name}_results.csv", pd.DataFrame(experiment.rows))
 
     def run_test_size_experiment(
         self,
@@ -295,7 +282,7 @@ class ExperimentRunner:
         DataFrame
             The rows of all of them; also in NAME_all_test_sizes.csv.
         """
-        pd = import_pandas()
+        pd = require("pandas", "an experiment")
         X, y, name = name_data(X, y, dataset_name)
         options = (val_size, learning_rate, batch_size, epochs, tune_hyperparams, verbose)
         tables = []
@@ -303,86 +290,4 @@ class ExperimentRunner:
             part = f"{name}_test{100 * size:g}"
             tables.append(self.run_dataset_experiment(X, y, part, size, *options))
             self._experiments[part] = replace(self._experiments[part], family=name)
-        table = pd.concat(tables, ignore_index=True)
-        self._write(f"{name}_all_test_sizes.csv", table.to_csv(index=False))
-        return table
-
-    def plot_metric_comparison(
-        self, metric: str = "f1", figsize: tuple[float, float] = (12, 8)
-    ) -> Figure:
-        """Draw a score by dataset and method; also in METRIC_comparison.png.
-
-        Parameters
-        ----------
-        metric : str, default "f1"
-        figsize : (float, float), default (12, 8)
-            Width and height in inches.
-
-        Raises
-        ------
-        ValueError
-            Before the first experiment, or for an unknown metric.
-        """
-        from semideep_ext.plots import plot_metric_comparison
-
-        figure = plot_metric_comparison(_table(self._existing()), metric, figsize)
-        return self._save(figure, f"{metric}_comparison.png")
-
-    def plot_test_size_impact(
-        self, dataset_name: str, metric: str = "f1", figsize: tuple[float, float] = (10, 6)
-    ) -> Figure:
-        """Draw a score against the share of test rows; also in NAME_METRIC_vs_testsize.png.
-
-        Parameters
-        ----------
-        dataset_name : str
-            As given to `run_test_size_experiment`.
-        metric : str, default "f1"
-        figsize : (float, float), default (10, 6)
-            Width and height in inches.
-
-        Raises
-        ------
-        ValueError
-            For a dataset without experiments, or an unknown metric.
-        """
-        from semideep_ext.plots import plot_test_size_impact
-
-        own = [e for e in self._existing() if dataset_name in (e.family, e.name)]
-        if not own:
-            known = ", ".join(sorted({repr(e.family) for e in self._existing()}))
-            raise ValueError(f"no experiment of dataset {dataset_name!r}; there are {known}")
-        figure = plot_test_size_impact(_table(own), metric, figsize)
-        return self._save(figure, f"{dataset_name}_{metric}_vs_testsize.png")
-
-    def generate_report(self) -> str:
-        """Report all experiments so far, in experiment_report.md and experiment_report.html.
-
-        Returns
-        -------
-        str
-            The report in Markdown. The HTML page holds its pictures and needs no other file.
-        """
-        if not self._experiments:
-            return "No results to report. Run experiments first."
-        experiments = self._existing()
-        text = render_markdown(experiments)
-        self._write("experiment_report.md", text)
-        self._write("experiment_report.html", render_html(experiments))
-        return text
-
-    def _existing(self) -> list[Experiment]:
-        if not self._experiments:
-            raise ValueError("no results yet: call run_dataset_experiment first")
-        return list(self._experiments.values())
-
-    def _save(self, figure: Figure, name: str) -> Figure:
-        write_atomically(self.output_dir / name, lambda f: figure.savefig(f, format="png", dpi=100))
-        return figure
-
-    def _write(self, name: str, text: str) -> None:
-        write_atomically(self.output_dir / name, lambda f: f.write(text.encode()))
-
-
-def _table(experiments: list[Experiment]) -> list[dict[str, Any]]:
-    return [row for experiment in experiments for row in experiment.table]
+        return self._save_table(f"{name}_all_test_sizes.csv", pd.concat(tables, ignore_index=True))

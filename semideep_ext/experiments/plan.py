@@ -12,9 +12,11 @@ import torch
 
 from semideep_ext._version import __version__
 from semideep_ext.experiments import runs
+from semideep_ext.experiments.comparison import Experiment, effective_share
 from semideep_ext.experiments.manifest import manifest
-from semideep_ext.experiments.report_content import Experiment
-from semideep_ext.experiments.splits import make_split
+from semideep_ext.experiments.reproducible import ModelFactory, fingerprint
+from semideep_ext.experiments.splits import make_split, split_rows
+from semideep_ext.weighting.weightings import UNWEIGHTED, WEIGHTINGS
 
 NOT_APPLICABLE = "n/a"
 DEFAULT_WEIGHTING = {"distance_metric": "euclidean", "lambda_": 0.8}
@@ -49,7 +51,7 @@ class Plan:
 
 def run_plan(
     plan: Plan,
-    model_factory: runs.ModelFactory,
+    model_factory: ModelFactory,
     X: np.ndarray,
     y: np.ndarray,
     sweep: Callable[..., list[dict[str, Any]]],
@@ -63,8 +65,16 @@ def run_plan(
     X, y : ndarray, shapes (N, D) and (N,)
     sweep : callable
         `sweep.run_all` but for its first two arguments.
+
+    Raises
+    ------
+    ValueError
+        If a split lacks a class to train on; before anything is trained.
     """
+    for seed in plan.seeds:
+        split_rows(y, plan.test_size, plan.val_size, seed)
     common = {
+        "weights_mean": 1,  # results of raw weights, as there were once, are not taken for these
         "test_size": float(plan.test_size),
         "val_size": float(plan.val_size),
         "learning_rate": float(plan.learning_rate),
@@ -72,19 +82,20 @@ def run_plan(
         "epochs": int(plan.epochs),
         "scale": plan.scale,
         "device": plan.device,
-        "fingerprint": runs.fingerprint(model_factory, X, y),
+        "fingerprint": fingerprint(model_factory, X, y),
         "versions": f"semideep_ext {__version__}, torch {torch.__version__}",
     }
     execute = functools.partial(runs.execute, model_factory, X, y)
     choice = {"metrics": plan.metrics, "lambda_values": plan.lambda_values, "cv": plan.cv}
-    chosen: list[dict[str, Any]] = [{**DEFAULT_WEIGHTING, "notes": []} for _ in plan.seeds]
+    tuning: list[dict[str, Any]] = []
     if plan.tune:
         asked = {**common, **choice, "weight_type": runs.TUNING}
-        chosen = sweep([{**asked, "seed": seed} for seed in plan.seeds], execute)
+        tuning = sweep([{**asked, "seed": seed} for seed in plan.seeds], execute)
+    chosen = tuning or [{**DEFAULT_WEIGHTING, "notes": []}] * len(plan.seeds)
     specs = [
         {**common, "seed": seed, "weight_type": kind, **_weighting(kind, found)}
         for seed, found in zip(plan.seeds, chosen, strict=True)
-        for kind in runs.WEIGHT_TYPES
+        for kind in WEIGHTINGS
     ]
     outcomes = sweep(specs, execute)
     done = [{**spec, **outcome} for spec, outcome in zip(specs, outcomes, strict=True)]
@@ -95,20 +106,20 @@ def run_plan(
         runs=done,
         rows=[_full_row(run, plan.name) for run in done],
         notes=list(dict.fromkeys(n for found in (*chosen, *done) for n in found["notes"])),
-        tuned=plan.tune,
+        tuning=tuning,
         manifest={
             **manifest(),
             "dataset": {"name": plan.name, "rows": len(X), "features": X[0].size},
             "seeds": plan.seeds,
             "settings": settings,
         },
-        weights=_example_weights(model_factory, X, y, done[: len(runs.WEIGHT_TYPES)]),
+        weights=_example_weights(model_factory, X, y, done[: len(WEIGHTINGS)]),
     )
 
 
 def _weighting(weight_type: str, chosen: dict[str, Any]) -> dict[str, Any]:
     """Metric and lambda as the spec of a run holds them; unweighted runs have neither."""
-    none = weight_type == "none"
+    none = weight_type == UNWEIGHTED
     return {key: None if none else chosen[key] for key in ("distance_metric", "lambda_")}
 
 
@@ -116,7 +127,7 @@ def result_row(
     weight_type: str, metric: Any, lambda_: Any, sizes: dict[str, int], outcome: dict[str, Any]
 ) -> dict[str, Any]:
     """Make a row of the results, with the columns of semideep."""
-    none = weight_type == "none"
+    none = weight_type == UNWEIGHTED
     return {
         "weight_type": weight_type,
         "distance_metric": NOT_APPLICABLE if none else metric,
@@ -129,18 +140,17 @@ def result_row(
 
 def _full_row(run: dict[str, Any], name: str) -> dict[str, Any]:
     sizes = {key: run[key] for key in ("n_train", "n_val", "n_test")}
-    weights = run["weights"]
     return {
         **result_row(run["weight_type"], run["distance_metric"], run["lambda_"], sizes, run),
         "dataset": name,
         "seed": run["seed"],
         **sizes,
-        "effective_share": 1.0 if weights is None else weights["effective_share"],
+        "effective_share": effective_share(run),
     }
 
 
 def _example_weights(
-    model_factory: runs.ModelFactory, X: np.ndarray, y: np.ndarray, done: list[dict[str, Any]]
+    model_factory: ModelFactory, X: np.ndarray, y: np.ndarray, done: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Weights of the first split's methods, and its rows, for the report's pictures."""
     first = done[0]
@@ -150,6 +160,7 @@ def _example_weights(
             model_factory, split, run["weight_type"], run["distance_metric"], run["lambda_"]
         )
         for run in done
-        if run["weight_type"] != "none"
+        if run["weight_type"] != UNWEIGHTED
     }
-    return {"X_train": split.X_train, "X_test": split.X_test, "by_method": drawn}
+    train, test = (X.reshape(len(X), -1) for X in (split.X_train, split.X_test))
+    return {"X_train": train, "X_test": test, "by_method": drawn}

@@ -7,13 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from semideep_ext.experiments.report_content import (
-    Experiment,
-    Table,
-    describe,
-    how_to_read,
-    overview,
-)
+from semideep_ext.experiments.arguments import check_report_packages
+from semideep_ext.experiments.comparison import Experiment
+from semideep_ext.experiments.report_content import Table, describe, how_to_read, overview
 from semideep_ext.experiments.report_pictures import pictures, sizes_picture
 
 
@@ -58,12 +54,8 @@ def render_html(experiments: Sequence[Experiment]) -> str:
     ImportError
         If jinja2 or matplotlib is missing.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        raise ImportError(
-            "the HTML report needs jinja2: pip install 'semideep_ext[experiment]'"
-        ) from error
+    check_report_packages()
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     sections = [describe(experiment) for experiment in experiments]
     for section, experiment in zip(sections, experiments, strict=True):

@@ -10,11 +10,11 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from semideep_ext.experiments.comparison import BASELINE, OTHERS, SCORES, Experiment
 from semideep_ext.experiments.statistics import (
     CONFIDENCE,
     FORMULA,
@@ -23,62 +23,14 @@ from semideep_ext.experiments.statistics import (
     NO_DIFFERENCE,
     NO_INTERVAL,
     REFERENCE,
-    compare,
 )
+from semideep_ext.weighting.weightings import UNWEIGHTED, WEIGHTINGS, Weighting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SCORES = ("accuracy", "precision", "recall", "f1", "auc")
-BASELINE = "none"
-NAMES = {"none": "unweighted", "distance": "distance weights", "idw": "inverse distances"}
 # Verdicts are told apart by sign and words; colour only repeats them.
 SIGNS = {HIGHER: "▲", LOWER: "▼", NO_DIFFERENCE: "○", NO_INTERVAL: "·", REFERENCE: ""}
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """What a report needs of one experiment.
-
-    Attributes
-    ----------
-    name, family : str
-        Name of the experiment, and of the dataset that it belongs to.
-    runs, rows : list of dict
-        One per seed and weight_type: all that was recorded, and the row of the results.
-    notes : list of str
-        Texts of warnings about the weights.
-    tuned : bool
-        Whether metric and lambda were chosen by cross-validation.
-    manifest : dict
-    weights : dict
-        X_train, X_test and by_method (weights by weight_type) of the first split.
-    """
-
-    name: str
-    family: str
-    runs: list[dict[str, Any]]
-    rows: list[dict[str, Any]]
-    notes: list[str]
-    tuned: bool
-    manifest: dict[str, Any]
-    weights: dict[str, Any]
-
-    def of(self, weight_type: str) -> list[dict[str, Any]]:
-        """Give the runs of one method, in the order of seeds."""
-        return [run for run in self.runs if run["weight_type"] == weight_type]
-
-    @cached_property
-    def table(self) -> list[dict[str, Any]]:
-        """Rows of `statistics.compare`, with dataset and test_size."""
-        first = self.runs[0]
-        scores = {
-            NAMES[kind]: {s: [run["scores"][s] for run in self.of(kind)] for s in SCORES}
-            for kind in NAMES
-        }
-        compared = compare(scores, NAMES[BASELINE], first["n_test"] / first["n_train"])
-        where = {"dataset": self.name, "test_size": self.rows[0]["test_size"]}
-        return [{**where, **row} for row in compared]
 
 
 @dataclass
@@ -124,14 +76,14 @@ def overview(experiments: Sequence[Experiment]) -> str:
     n = sum(len(experiment.runs) for experiment in experiments)
     return (
         f"{n} training runs in {_count(len(experiments), 'experiment')}; in each split, one run "
-        f"per method: {_and(list(NAMES.values()))}."
+        f"per method: {_and([weighting.title for weighting in WEIGHTINGS.values()])}."
     )
 
 
 def how_to_read(experiments: Sequence[Experiment]) -> list[str]:
     """Say what the numbers are and what may be concluded from them."""
     percent = f"{CONFIDENCE:.0%}".replace("%", " %")
-    comparisons = (len(NAMES) - 1) * len(SCORES)
+    comparisons = len(OTHERS) * len(SCORES)
     return [
         "Within a split, every method starts from the same parameters and sees the same batches. "
         "Only the weights differ, so scores are compared split by split.",
@@ -144,30 +96,27 @@ def how_to_read(experiments: Sequence[Experiment]) -> list[str]:
         "these splits cannot rule out.",
         "Scalers, metric and lambda come from training rows. Labels of test rows are read for the "
         "scores only. The unlabelled test rows themselves make the weights.",
+        "Weights have mean 1. Effective rows (Kish) are those that would carry as much if they "
+        "counted alike: of few, a model learns little, whatever the weights favour.",
     ]
 
 
 def describe(experiment: Experiment) -> Section:
     """Describe one experiment, without pictures."""
     first = experiment.runs[0]
-    n = len(experiment.of(BASELINE))
+    n = len(experiment.of(UNWEIGHTED))
     lead = (
         f"{_count(n, 'split')} into {first['n_train']} rows to train on, {first['n_val']} to "
         f"validate on and {first['n_test']} to test on; {_count(first['epochs'], 'epoch')}, "
         f"batches of {first['batch_size']}, learning rate {first['learning_rate']:g}. "
     )
-    lead += (
-        "Metric and lambda were chosen in each split by cross-validation over its training rows."
-        if experiment.tuned
-        else "Metric and lambda were given, not tuned."
-    )
-    kinds = [kind for kind in NAMES if kind != BASELINE]
+    lead += _tuning(experiment.tuning)
     return Section(
         title=experiment.name,
         lead=lead,
-        verdicts=[_verdict(experiment, NAMES[kind]) for kind in kinds],
+        verdicts=[_verdict(experiment, weighting) for weighting in OTHERS],
         tables=[
-            *(_differences(experiment, NAMES[kind]) for kind in kinds),
+            *(_differences(experiment, weighting.title) for weighting in OTHERS),
             _means(experiment),
             _diagnostics(experiment),
         ],
@@ -176,9 +125,21 @@ def describe(experiment: Experiment) -> Section:
     )
 
 
-def _verdict(experiment: Experiment, method: str) -> tuple[str, str]:
+def _tuning(tuning: list[dict[str, Any]]) -> str:
+    """Say how metric and lambda came about, and in how many splits that spoke for weighting."""
+    if not tuning:
+        return "Metric and lambda were given, not tuned."
+    better = sum(chosen["weighting"] != UNWEIGHTED for chosen in tuning)
+    return (
+        "Metric and lambda were chosen in each split by cross-validation over its training rows, "
+        "as the best of the distance weights; it showed these better than unweighted training in "
+        f"{better} of {_count(len(tuning), 'split')}."
+    )
+
+
+def _verdict(experiment: Experiment, weighting: Weighting) -> tuple[str, str]:
     """Sign and sentence; each follows from the intervals and from nothing else."""
-    rows = [row for row in experiment.table if row["method"] == method]
+    rows = [row for row in experiment.table if row["method"] == weighting.title]
     parts = [
         f"{row['verdict'].split()[0]} {row['score']} ({_difference(row)})"
         for row in rows
@@ -203,7 +164,10 @@ def _verdict(experiment: Experiment, method: str) -> tuple[str, str]:
     found = {row["verdict"] for row in rows}
     signs = [SIGNS[v] for v in (HIGHER, LOWER) if v in found]
     sign = " ".join(signs) or SIGNS[NO_DIFFERENCE if NO_DIFFERENCE in found else NO_INTERVAL]
-    return sign, f"{method.capitalize()} against {NAMES[BASELINE]}: {'; '.join(parts)}."
+    name, share = weighting.title.capitalize(), _percent(experiment.effective_share(weighting.name))
+    return sign, f"{name} ({share} of the rows effective) against {BASELINE.title}: " + (
+        f"{'; '.join(parts)}."
+    )
 
 
 def _differences(experiment: Experiment, method: str) -> Table:
@@ -219,33 +183,33 @@ def _differences(experiment: Experiment, method: str) -> Table:
         if row["method"] == method
     ]
     header = ["score", "difference [low, high]", "verdict", "p (Holm)", "splits"]
-    return Table(f"Paired differences: {method} minus {NAMES[BASELINE]}", header, rows)
+    return Table(f"Paired differences: {method} minus {BASELINE.title}", header, rows)
 
 
 def _means(experiment: Experiment) -> Table:
-    rows = [
-        [name, *(_mean(row) for row in own)]
-        for name in NAMES.values()
-        for own in [[row for row in experiment.table if row["method"] == name]]
-    ]
-    return Table("Mean scores ± standard deviation over splits", ["method", *SCORES], rows)
+    rows = []
+    for weighting in WEIGHTINGS.values():
+        own = [row for row in experiment.table if row["method"] == weighting.title]
+        share = _percent(experiment.effective_share(weighting.name))
+        rows.append([weighting.title, *map(_mean, own), share])
+    header = ["method", *SCORES, "effective rows"]
+    return Table("Mean scores ± standard deviation over splits", header, rows)
 
 
 def _diagnostics(experiment: Experiment) -> Table:
     rows = []
-    for kind, name in NAMES.items():
-        found = [run["weights"] for run in experiment.of(kind) if run["weights"]]
-        if not found:
-            continue
-        chosen = Counter(_choice(run, kind) for run in experiment.of(kind))
+    for weighting in OTHERS:
+        runs = experiment.of(weighting.name)
+        found = [run["weights"] for run in runs]
+        chosen = Counter(_choice(run, weighting) for run in runs)
         problems = Counter(p for weights in found for p in weights["problems"])
         rows.append(
             [
-                name,
-                f"{np.mean([w['effective_share'] for w in found]):.1%}",
+                weighting.title,
+                _percent(experiment.effective_share(weighting.name)),
                 f"{np.mean([w['min_by_mean'] for w in found]):.3g} to "
                 f"{np.mean([w['max_by_mean'] for w in found]):.3g}",
-                f"{np.mean([w['top_share'] for w in found]):.1%}",
+                _percent(np.mean([w["top_share"] for w in found])),
                 ", ".join(f"{p} ({n} of {len(found)})" for p, n in problems.items()) or "none",
                 "; ".join(f"{text} ({n} of {len(found)})" for text, n in chosen.most_common()),
             ]
@@ -261,9 +225,10 @@ def _diagnostics(experiment: Experiment) -> Table:
     return Table("Weights", header, rows)
 
 
-def _choice(run: dict[str, Any], kind: str) -> str:
+def _choice(run: dict[str, Any], weighting: Weighting) -> str:
     metric: str = run["distance_metric"]
-    return metric if kind == "idw" else f"{metric}, lambda {run['lambda_']:g}"
+    decays = weighting.kernel == "exponential"  # no other kernel has a lambda
+    return f"{metric}, lambda {run['lambda_']:g}" if decays else metric
 
 
 def _manifest_table(manifest: dict[str, Any]) -> Table:
@@ -287,6 +252,10 @@ def _difference(row: dict[str, Any]) -> str:
 
 def _mean(row: dict[str, Any]) -> str:
     return f"{row['mean']:.4f}" + ("" if np.isnan(row["sd"]) else f" ± {row['sd']:.4f}")
+
+
+def _percent(share: Any) -> str:
+    return f"{share:.1%}".replace("%", " %")
 
 
 def _count(n: int, noun: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from semideep_ext import plots
-from semideep_ext.experiments.report_content import BASELINE, NAMES, Experiment, Picture
+from semideep_ext.experiments.comparison import BASELINE, Experiment
+from semideep_ext.experiments.report_content import Picture
 from semideep_ext.experiments.statistics import REFERENCE
+from semideep_ext.weighting.weightings import WEIGHTINGS
 
 PHONE = (4.4, 3.4)  # inches; text stays readable where the picture is as wide as a phone
 
@@ -15,7 +17,8 @@ def pictures(experiment: Experiment) -> list[Picture]:
     """Draw one experiment: differences, training, and the weights of its first split."""
     drawn = [_differences(experiment)]
     histories = {
-        name: [run["history"] for run in experiment.of(kind)] for kind, name in NAMES.items()
+        weighting.title: [run["history"] for run in experiment.of(weighting.name)]
+        for weighting in WEIGHTINGS.values()
     }
     if experiment.runs[0]["epochs"] > 0:
         drawn.append(
@@ -27,7 +30,7 @@ def pictures(experiment: Experiment) -> list[Picture]:
             )
         )
     for kind, w in experiment.weights["by_method"].items():
-        drawn += _weights(NAMES[kind], w, experiment)
+        drawn += _weights(WEIGHTINGS[kind].title, w, experiment)
     return drawn
 
 
@@ -55,7 +58,7 @@ def _differences(experiment: Experiment) -> Picture:
     rows = [row for row in experiment.table if row["verdict"] != REFERENCE]
     texts = [f"{r['method']}, {r['score']}: {r['difference']:+.4f}, {r['verdict']}" for r in rows]
     return Picture(
-        f"Differences to {NAMES[BASELINE]}",
+        f"Differences to {BASELINE.title}",
         "Paired differences with intervals. " + "; ".join(texts) + ".",
         plots.plot_differences(rows),
     )

@@ -6,49 +6,29 @@ comes before sees training rows, their labels, and test rows without labels.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
+from semideep_ext.experiments.reproducible import ModelFactory, reproducible
 from semideep_ext.experiments.splits import Split, make_split
 from semideep_ext.training.trainer import WeightedTrainer
 from semideep_ext.weighting.diagnostics import WeightsWarning, diagnose_weights
+from semideep_ext.weighting.weightings import check_weighting
 
-ModelFactory = Callable[[], nn.Module]
-WEIGHT_TYPES = ("none", "distance", "idw")
 TUNING = "tuning"
-
-
-@contextmanager
-def reproducible(seed: int) -> Iterator[None]:
-    """Seed torch and leave it one thread, so that bits depend on nothing else; then as before.
-
-    torch splits sums between threads, and a sum in another order has other bits.
-    """
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
 
 
 def fit_and_score(
     model_factory: ModelFactory,
     split: Split,
     weight_type: str,
-    distance_metric: str,
-    lambda_: float,
+    distance_metric: str | None,
+    lambda_: float | None,
     seed: int,
     *,
     learning_rate: float,
@@ -59,7 +39,8 @@ def fit_and_score(
 ) -> dict[str, Any]:
     """Train a new model and score it on the test rows.
 
-    Every weight_type of one seed starts from the same parameters and sees the same batches.
+    Every weight_type of one seed starts from the same parameters and sees the same batches. Metric
+    and lambda are not read without weights.
 
     Returns
     -------
@@ -67,10 +48,6 @@ def fit_and_score(
         scores, history, weights (None or their diagnostics), training_time in seconds, notes (texts
         of warnings about the weights).
     """
-    if weight_type not in WEIGHT_TYPES:
-        raise ValueError(
-            f"weight_type={weight_type!r}: choose one of {', '.join(map(repr, WEIGHT_TYPES))}"
-        )
     with reproducible(seed), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", WeightsWarning)
         trainer = WeightedTrainer(
@@ -78,9 +55,7 @@ def fit_and_score(
             split.X_train,
             split.y_train,
             split.X_test,
-            weights=None if weight_type == "none" else weight_type,
-            distance_metric=distance_metric,
-            lambda_=lambda_,
+            **_weighting(weight_type, distance_metric, lambda_),
             learning_rate=learning_rate,
             batch_size=batch_size,
             epochs=epochs,
@@ -101,6 +76,13 @@ def fit_and_score(
     }
 
 
+def _weighting(weight_type: str, metric: str | None, lambda_: float | None) -> dict[str, Any]:
+    """Make arguments of the trainer."""
+    if check_weighting(weight_type).kernel is None:
+        return {"weights": None}
+    return {"weights": weight_type, "distance_metric": metric, "lambda_": lambda_}
+
+
 def weights_of(
     model_factory: ModelFactory,
     split: Split,
@@ -116,9 +98,7 @@ def weights_of(
             split.X_train,
             split.y_train,
             split.X_test,
-            weights=weight_type,
-            distance_metric=distance_metric,
-            lambda_=lambda_,
+            **_weighting(weight_type, distance_metric, lambda_),
             epochs=0,
             device="cpu",
             verbose=False,
@@ -141,14 +121,15 @@ def tune(
     Returns
     -------
     dict
-        distance_metric, lambda_, score (the mean over folds), training_time in seconds and notes.
+        distance_metric, lambda_ and score (the mean over folds) of the best weighting, also where
+        weighting, the answer, is "none"; training_time in seconds and notes.
     """
     from semideep_ext.estimators.selection import select_best_distance_metric
 
     with reproducible(seed), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", WeightsWarning)
         start = time.perf_counter()
-        metric, lambda_, score = select_best_distance_metric(
+        found = select_best_distance_metric(
             model_factory,
             split.X_train,
             split.y_train,
@@ -157,16 +138,16 @@ def tune(
             lambda_values=lambda_values,
             cv=cv,
             verbose=False,
-            normalize=False,  # as the weights that the chosen pair is then trained with
             random_state=seed,
             **training,
         )
     return {
-        "distance_metric": str(metric),
-        "lambda_": float(lambda_),
-        "score": float(score),
+        "distance_metric": str(found.metric),
+        "lambda_": float(found.lambda_),
+        "score": float(found.score),
+        "weighting": found.weighting,  # which the report counts over splits
         "training_time": time.perf_counter() - start,
-        "notes": _notes(caught),
+        "notes": [note for note in _notes(caught) if note != found.sentence],
     }
 
 
@@ -183,51 +164,12 @@ def execute(
         model_factory,
         split,
         spec["weight_type"],
-        spec["distance_metric"] or "euclidean",  # neither is read for unweighted runs
-        spec["lambda_"] or 0.8,
+        spec["distance_metric"],
+        spec["lambda_"],
         spec["seed"],
         **training,
     )
     return {**outcome, **split.sizes}
-
-
-def fingerprint(model_factory: ModelFactory, X: np.ndarray, y: np.ndarray) -> str:
-    """Hash what a run starts from: rows, labels, the new model's parameters and first outputs.
-
-    A sweep is resumed only where this is the same. It also finds a model_factory whose models are
-    not new, which would go on training where another run stopped.
-
-    Raises
-    ------
-    ValueError
-        If model_factory returns anything but a new nn.Module that takes such rows.
-    """
-    with reproducible(0):
-        model = model_factory()
-        if not isinstance(model, nn.Module):
-            raise ValueError(
-                f"model_factory returned a {type(model).__name__}: return a torch.nn.Module"
-            )
-        if model_factory() is model:
-            raise ValueError(
-                "model_factory returned the same model twice, so a run would go on training the "
-                "model of another: build the model inside the function"
-            )
-        model = model.cpu().eval()
-        try:
-            with torch.no_grad():
-                outputs = model(torch.tensor(X[:8], dtype=torch.float32))
-        except RuntimeError as error:
-            raise ValueError(
-                f"the model of model_factory does not take rows of shape {X.shape[1:]} ({error}): "
-                "make it for that many features"
-            ) from error
-    parts = [repr(model).encode(), np.ascontiguousarray(X).tobytes(), repr(y.tolist()).encode()]
-    parts += [t.detach().numpy().tobytes() for t in (*model.state_dict().values(), outputs)]
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.hexdigest()[:16]
 
 
 def _describe(w: np.ndarray) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+Numbers = np.ndarray  # of rows
+
 
 @dataclass(frozen=True)
 class Split:
@@ -32,12 +34,11 @@ def make_split(
 
     Parameters
     ----------
-    X, y : ndarray, shapes (N, D) and (N,)
+    X, y : ndarray, shapes (N, ...) and (N,)
     test_size : float
         Share of all rows to test on.
     val_size : float
-        Share of the others to validate on. None are held back where that would leave a class
-        without a row on either side.
+        Share of the others to validate on; see `split_rows`.
     seed : int
     scale : bool, default True
         Standardise the features.
@@ -45,28 +46,14 @@ def make_split(
     Raises
     ------
     ValueError
-        If a class has too few rows for that test_size.
+        As `split_rows`.
     """
-    from sklearn.model_selection import train_test_split
     from sklearn.preprocessing import StandardScaler
 
-    try:
-        rest, test = train_test_split(
-            np.arange(len(y)), test_size=test_size, stratify=y, random_state=seed
-        )
-    except ValueError as error:
-        classes, counts = np.unique(y, return_counts=True)
-        raise ValueError(
-            f"test_size={test_size} does not split {len(y)} rows of {len(classes)} classes "
-            f"({error}); the rarest class, {classes.tolist()[counts.argmin()]!r}, has "
-            f"{counts.min()} row(s): change test_size, or merge or drop rare classes"
-        ) from None
-    train, val = rest, None
-    n_val, fewest = round(val_size * len(rest)), np.unique(y[rest], return_counts=True)[1].min()
-    if n_val >= len(np.unique(y)) and fewest >= 2 and len(rest) - n_val >= len(np.unique(y)):
-        train, val = train_test_split(rest, test_size=n_val, stratify=y[rest], random_state=seed)
+    train, val, test = split_rows(y, test_size, val_size, seed)
     if scale:
-        X = StandardScaler().fit(X[train]).transform(X)
+        flat = X.reshape(len(X), -1)  # each value of an image is a feature
+        X = StandardScaler().fit(flat[train]).transform(flat).reshape(X.shape)
     return Split(
         X_train=X[train],
         y_train=y[train],
@@ -75,3 +62,42 @@ def make_split(
         X_test=X[test],
         y_test=y[test],
     )
+
+
+def split_rows(
+    y: np.ndarray, test_size: float, val_size: float, seed: int
+) -> tuple[Numbers, Numbers | None, Numbers]:
+    """Give the numbers of the rows to train on, to validate on and to test on.
+
+    None are held back to validate on where that would leave a class without a row on either side.
+
+    Raises
+    ------
+    ValueError
+        If a class has too few rows for that test_size.
+    """
+    from sklearn.model_selection import train_test_split
+
+    classes, counts = np.unique(y, return_counts=True)
+    rare = f"the rarest class, {classes.tolist()[counts.argmin()]!r}, has {counts.min()} row(s)"
+    change = "change test_size, or merge or drop rare classes"
+    try:
+        rest, test = train_test_split(
+            np.arange(len(y)), test_size=test_size, stratify=y, random_state=seed
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"test_size={test_size} does not split {len(y)} rows of {len(classes)} classes "
+            f"({error}); {rare}: {change}"
+        ) from None
+    left, fewest = np.unique(y[rest], return_counts=True)
+    if len(left) < len(classes):
+        raise ValueError(
+            f"test_size={test_size} leaves {len(classes) - len(left)} of {len(classes)} classes "
+            f"without a row to train on (seed {seed}); {rare}: {change}"
+        )
+    n_val = round(val_size * len(rest))
+    if min(n_val, len(rest) - n_val) < len(classes) or fewest.min() < 2:
+        return rest, None, test
+    train, val = train_test_split(rest, test_size=n_val, stratify=y[rest], random_state=seed)
+    return train, val, test

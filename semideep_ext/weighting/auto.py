@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from semideep_ext.op.arguments import describe, to_numpy
+from semideep_ext.weighting.labels import missing_as_nan
 
 __all__ = ["auto_select_distance_metric"]
 
@@ -82,4 +83,4 @@ def _choose(X: np.ndarray) -> tuple[str, str]:
 
 def _as_numbers(column: np.ndarray) -> np.ndarray:
     """Numbers that stand in an array of objects, as in a DataFrame of mixed columns."""
-    return np.asarray(column.tolist()) if column.dtype.kind == "O" else column
+    return np.asarray(missing_as_nan(column).tolist()) if column.dtype.kind == "O" else column

@@ -9,6 +9,7 @@ import numpy as np
 
 from semideep_ext.op.arguments import check_columns, column_names, to_numpy
 from semideep_ext.weighting.checks import check_features
+from semideep_ext.weighting.labels import missing_as_nan
 
 
 def preprocess_features(
@@ -26,7 +27,7 @@ def preprocess_features(
     categorical_features : sequence of int, or of column names of a DataFrame, optional
         Columns of categories. Each becomes one column of 0 and 1 per category of the training rows;
         they stand after the columns of numbers. A category that only X_test has gives zeros; a
-        missing value is a category of its own.
+        missing value (None, NaN, pandas.NA) is a category of its own.
     scale : bool, default True
         Standardise the columns of numbers: subtract the mean, divide by the standard deviation.
 
@@ -66,8 +67,10 @@ def preprocess_features(
     if not categories:
         return plain[0], plain[1]
     encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    encoder.fit(train[:, categories])
-    expanded = [encoder.transform(X[:, categories]) for X in (train, test)]
+    # Of one dtype: pandas gives objects where a column of numbers lacks one, numbers where not.
+    values = [missing_as_nan(X[:, categories].astype(object)) for X in (train, test)]
+    encoder.fit(values[0])
+    expanded = [encoder.transform(X) for X in values]
     return np.hstack([plain[0], expanded[0]]), np.hstack([plain[1], expanded[1]])
 
 

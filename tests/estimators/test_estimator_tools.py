@@ -16,8 +16,6 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
     GridSearchCV,
-    LeaveOneGroupOut,
-    LeaveOneOut,
     cross_val_score,
 )
 from sklearn.pipeline import make_pipeline
@@ -68,43 +66,6 @@ def test_any_scorer_works_on_labelled_splits(data):
         DistanceWeightedRegressor(), X, targets, cv=LabeledSplit(4), scoring="r2"
     )
     assert np.isfinite(scores).all()
-
-
-def test_labelled_splits_score_each_labelled_row_once_and_train_on_all_unlabelled(data):
-    _, y = joined(data)
-    y = y[np.random.default_rng(2).permutation(70)]
-    splits = list(LabeledSplit(5).split(None, y))
-    assert len(splits) == LabeledSplit(5).get_n_splits() == 5
-    np.testing.assert_array_equal(
-        np.sort(np.concatenate([test for _, test in splits])), np.flatnonzero(y != -1)
-    )
-    for train, test in splits:
-        assert set(np.flatnonzero(y == -1)) <= set(train)
-        assert not set(train) & set(test) and len(train) + len(test) == 70
-        assert (y[test] == 0).sum() == (y[test] == 1).sum() == 4  # stratified
-
-
-def test_labelled_splits_keep_groups_together(data):
-    from sklearn.model_selection import GroupKFold
-
-    _, y = joined(data)
-    groups = np.arange(70) // 5
-    for train, test in LabeledSplit(GroupKFold(2)).split(None, y, groups):
-        assert not set(groups[train][y[train] != -1]) & set(groups[test])
-
-
-@pytest.mark.parametrize(("cv", "folds"), [(LeaveOneOut(), 40), (LeaveOneGroupOut(), 4)], ids=str)
-def test_labelled_splits_are_as_many_as_they_say(cv, folds, data):
-    _, y = joined(data)
-    groups = np.where(y == -1, 99, np.arange(70) % 4)  # no labelled row is in group 99
-    groups = groups if isinstance(cv, LeaveOneGroupOut) else None
-    assert len(list(LabeledSplit(cv).split(None, y, groups))) == folds
-    assert LabeledSplit(cv).get_n_splits(None, y, groups) == folds
-
-
-def test_rows_without_any_label_are_not_split():
-    with pytest.raises(ValueError, match="y marks all of its 3 rows as unlabelled, by -1 or NaN"):
-        next(LabeledSplit(2).split(None, [-1, -1, -1]))
 
 
 def test_routed_metadata_reaches_a_search_over_a_pipeline(data):

@@ -123,12 +123,6 @@ def test_an_object_array_of_numbers_gives_numbers(data):
     assert model.classes_.tolist() == [0, 1] and model.classes_.dtype.kind == "i"
 
 
-def test_minus_one_made_a_string_by_numpy_is_refused_by_name(data):
-    X, y = joined(data)
-    with pytest.raises(ValueError, match=r"holds the string '-1'.*dtype=object"):
-        DistanceWeightedClassifier().fit(X, y.astype(str))
-
-
 def test_minus_one_and_plus_one_are_two_classes_and_a_warning_names_the_conflict(data):
     X, y, X_unlabeled = data
     with pytest.warns(WeightsWarning, match="-1 and 1 only: both are taken as classes"):
@@ -143,24 +137,10 @@ def test_unlabeled_none_makes_minus_one_a_class_without_a_warning(data):
     assert model.classes_.tolist() == [-1, 0]
 
 
-def test_another_mark_may_be_chosen(data):
-    model = DistanceWeightedClassifier(unlabeled=99).fit(*joined(data, 99))
-    assert model.labeled_.sum() == 40
-
-
 def test_y_without_a_label_is_refused(data):
     X, y = joined(data)
     with pytest.raises(ValueError, match="no labelled row: all 70"):
         DistanceWeightedClassifier().fit(X, np.full_like(y, -1))
-
-
-@pytest.mark.parametrize("missing", [None, float("nan")])
-def test_a_missing_label_is_refused_with_its_row(data, missing):
-    X, y = joined(data)
-    y = y.astype(object)
-    y[3] = missing
-    with pytest.raises(ValueError, match=r"at row 3 .*mark unlabelled rows with -1"):
-        DistanceWeightedClassifier().fit(X, y)
 
 
 def test_regression_marks_unlabelled_rows_by_nan(data):

@@ -8,7 +8,8 @@ import pytest
 import sklearn
 import torch
 from estimator_rows import joined
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
     AdaBoostClassifier,
     BaggingClassifier,
@@ -251,3 +252,59 @@ def test_a_skorch_net_without_the_mixin_is_told_of_it(data):
 def test_a_skorch_net_refuses_what_it_cannot_weigh(X, w, message):
     with pytest.raises(ValueError, match=message):
         net().fit(X, np.array([0, 1]), sample_weight=w)
+
+
+class Oversampler(BaseEstimator):
+    """A step of imbalanced-learn's kind."""
+
+    def fit_resample(self, X, y):
+        return np.concatenate([X, X]), np.concatenate([y, y])
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda p: p, lambda p: GridSearchCV(p, {"last__C": [1.0]}, cv=2), lambda p: make_pipeline(p)],
+    ids=["pipeline", "search", "nested"],
+)
+def test_a_resampler_inside_is_refused_by_name(data, wrap):
+    inner = Pipeline([("over", Oversampler()), ("last", LogisticRegression())])
+    with pytest.raises(ValueError, match=r"holds Oversampler, a resampler .*class_weight"):
+        DistanceWeightedClassifier(wrap(inner)).fit(*joined(data))
+
+
+AROUND = [
+    CalibratedClassifierCV(DistanceWeightedClassifier(), cv=2),
+    VotingClassifier([("ours", DistanceWeightedClassifier())]),
+    StackingClassifier([("ours", DistanceWeightedClassifier())], cv=2),
+    BaggingClassifier(DistanceWeightedClassifier(), 2, random_state=0),
+    AdaBoostClassifier(DistanceWeightedClassifier(), n_estimators=2),
+    CalibratedClassifierCV(make_pipeline(StandardScaler(), DistanceWeightedClassifier()), cv=2),
+]
+
+
+@pytest.mark.parametrize("around", AROUND, ids=lambda v: type(v).__name__)
+def test_an_ensemble_around_would_learn_the_mark_as_a_class_and_is_refused(data, around):
+    X, y = joined(data)
+    said = f"{type(around).__name__} around DistanceWeightedClassifier takes the mark -1 .*inside"
+    with pytest.raises(ValueError, match=said):
+        around.fit(X, y)
+
+
+@pytest.mark.parametrize("around", AROUND, ids=lambda v: type(v).__name__)
+@pytest.mark.filterwarnings("ignore:there is no unlabelled row", "ignore:y holds -1 and 1 only")
+@pytest.mark.parametrize("classes", [[0, 1], [-1, 1]], ids=str)
+def test_an_ensemble_around_without_unlabelled_rows_is_fitted(data, around, classes):
+    X, y, _ = data
+    assert clone(around).fit(X, np.array(classes)[y]).classes_.tolist() == classes
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [CalibratedClassifierCV(cv=2), VotingClassifier([("lr", LogisticRegression())], voting="soft")],
+    ids=lambda v: type(v).__name__,
+)
+def test_an_ensemble_inside_sees_labelled_rows_alone(data, inside):
+    model = DistanceWeightedClassifier(inside).fit(*joined(data))
+    alone = clone(inside).fit(*data[:2], sample_weight=model.sample_weight_)
+    np.testing.assert_array_equal(model.predict_proba(data[0]), alone.predict_proba(data[0]))
+    assert model.classes_.tolist() == [0, 1]

@@ -2,10 +2,13 @@
 
 import sys
 import types
+import warnings
 
 import pytest
 from experiment_runs import run, runner
 
+from semideep_ext import WeightsWarning
+from semideep_ext.estimators.selection import MetricSelection
 from semideep_ext.experiments import runs
 
 
@@ -33,12 +36,15 @@ def runs_counted(monkeypatch):
 
 @pytest.fixture
 def selection(monkeypatch):
-    """Stand in for the selection; gives what it was called with."""
+    """Stand in for a selection that finds no weighting better; gives what it was called with."""
     calls = []
 
     def select_best_distance_metric(model, X_train, y_train, X_test, **options):
         calls.append({"model": model, "X": X_train, "y": y_train, "X_test": X_test, **options})
-        return "cosine", 0.5, 0.9
+        found = MetricSelection("cosine", 0.5, 0.9)
+        found.weighting, found.sentence = "none", "no weighting is shown better"
+        warnings.warn(found.sentence, WeightsWarning, stacklevel=2)
+        return found
 
     fake = types.ModuleType("semideep_ext.estimators.selection")
     fake.select_best_distance_metric = select_best_distance_metric

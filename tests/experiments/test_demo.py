@@ -1,6 +1,7 @@
 """Promises of semideep_ext.experiments.demo: an honest comparison, and the same one each time."""
 
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -98,3 +99,11 @@ def test_weights_have_mean_one(how):
 def test_too_few_splits_or_epochs_are_refused(settings, tmp_path):
     with pytest.raises(ValueError, match="seeds >= 2 and epochs >= 1"):
         demo.run_demo(**settings, output_dir=tmp_path)
+
+
+def test_a_missing_package_is_named_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "_run", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"needs matplotlib: .*semideep_ext\[experiment\]"):
+        demo.run_demo(output_dir=tmp_path / "output")
+    assert not (tmp_path / "output").exists()

@@ -108,7 +108,9 @@ def test_a_single_experiment_gives_the_dictionary_of_semideep(tmp_path):
 
 
 def test_an_unknown_weighting_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"weight_type='gaussian'.*'none', 'distance', 'idw'"):
+    with pytest.raises(
+        ValueError, match="'gaussian' is unknown: choose one of none, distance, idw"
+    ):
         runner(tmp_path).run_single_experiment(X, Y, None, None, X, Y, weight_type="gaussian")
 
 
@@ -211,7 +213,7 @@ def test_no_file_names_the_user_or_a_folder(done):
 @pytest.mark.parametrize(
     ("package", "module", "message"),
     [
-        ("pandas", "pandas", r"experiments need pandas: .*semideep_ext\[experiment\]"),
+        ("pandas", "pandas", r"an experiment needs pandas: .*semideep_ext\[experiment\]"),
         ("tqdm", "tqdm.auto", r"the progress bar needs tqdm: .*semideep_ext\["),
     ],
 )

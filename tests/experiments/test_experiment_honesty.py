@@ -35,6 +35,7 @@ def test_tuning_sees_the_training_rows_and_no_label_of_the_others(tmp_path, sele
     assert call.pop("model") is model
     assert call.pop("metrics") == ["euclidean", "cosine", "hamming", "jaccard"]
     assert call.pop("lambda_values") == [0.5, 2.0] and call.pop("cv") == 4
+    assert "normalize" not in call  # mean 1 is the default of selection and training alike
     # What is left are settings: no array through which labels could come.
     assert all(isinstance(value, str | int | float | bool) for value in call.values())
 
@@ -44,6 +45,14 @@ def test_what_tuning_chose_is_what_is_trained_with(tmp_path, selection):
     chosen = table[table["weight_type"] != "none"][["distance_metric", "lambda"]]
     assert chosen.values.tolist() == [["cosine", 0.5]] * 4
     assert len(selection) == 2  # once per split
+
+
+def test_the_answer_of_tuning_is_counted_and_no_note(tmp_path, selection):
+    r = runner(tmp_path, n_seeds=2)
+    run(r, tune_hyperparams=True)
+    report = r.generate_report()
+    assert "better than unweighted training in 0 of 2 splits" in report
+    assert "no weighting is shown better" not in report
 
 
 def test_median_may_be_chosen_and_the_table_holds_its_number(tmp_path):

@@ -1,5 +1,6 @@
 """Promises of sweeps: the same bits in several processes, nothing done twice, nothing lost."""
 
+import json
 import os
 import signal
 import subprocess
@@ -83,6 +84,18 @@ def test_what_was_another_computation_is_run_again(change, tmp_path, runs_counte
         tune_hyperparams=False,
         verbose=False,
     )
+    assert runs_counted == [(kind, 42) for kind in KINDS]
+
+
+def test_results_of_raw_weights_are_not_taken_for_those_of_mean_one(tmp_path, runs_counted):
+    run(runner(tmp_path, n_seeds=1))
+    file = tmp_path / "data_runs.jsonl"
+    old = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in old:  # as they were written before weights had mean 1
+        assert line["spec"].pop("weights_mean") == 1
+    file.write_text("".join(json.dumps(line) + "\n" for line in old))
+    runs_counted.clear()
+    run(runner(tmp_path, n_seeds=1))
     assert runs_counted == [(kind, 42) for kind in KINDS]
 
 

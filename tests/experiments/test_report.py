@@ -10,22 +10,26 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from semideep_ext.experiments.comparison import SCORES, Experiment
 from semideep_ext.experiments.manifest import manifest
 from semideep_ext.experiments.report import render_html, render_markdown
-from semideep_ext.experiments.report_content import NAMES, SCORES, Experiment, describe
+from semideep_ext.experiments.report_content import describe
+from semideep_ext.weighting.weightings import WEIGHTINGS
 
 BASE = np.array([0.6, 0.8, 0.7, 0.75, 0.65])
 UP = np.array([0.1, 0.11, 0.12, 0.11, 0.1])
 UNCLEAR = np.array([0.1, -0.1, 0.05, 0.0, -0.02])
 
 
-def experiment(shift=0.0 * BASE, scores=SCORES, splits=5, name="data", test_size=0.5, notes=()):
+def experiment(
+    shift=0.0 * BASE, scores=SCORES, splits=5, name="data", test_size=0.5, notes=(), tuning=()
+):
     """Five splits, in which `distance` differs from the baseline by shift in the scores named."""
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(20, 3))
     runs = []
     for seed in range(splits):
-        for kind in NAMES:
+        for kind in WEIGHTINGS:
             moved = {s: BASE[seed] + (shift[seed] if s in scores else 0.0) for s in SCORES}
             weights = {
                 "effective_share": 0.9,
@@ -56,7 +60,7 @@ def experiment(shift=0.0 * BASE, scores=SCORES, splits=5, name="data", test_size
         runs=runs,
         rows=[{"test_size": test_size}],
         notes=list(notes),
-        tuned=False,
+        tuning=list(tuning),
         manifest={**manifest(), "seeds": [1, 2]},
         weights={
             "X_train": rows,
@@ -68,7 +72,8 @@ def experiment(shift=0.0 * BASE, scores=SCORES, splits=5, name="data", test_size
 
 def sentence(*arguments, **settings):
     (sign, text), (_, other) = describe(experiment(*arguments, **settings)).verdicts
-    assert other.startswith("Inverse distances against unweighted: ") and "higher" not in other
+    start = "Inverse distances (90.0 % of the rows effective) against unweighted: "
+    assert other.startswith(start) and "higher" not in other
     return sign, text
 
 
@@ -88,7 +93,7 @@ def test_an_interval_with_0_shows_no_difference_however_high_the_mean():
     sign, text = sentence(UNCLEAR + 0.02)
     assert sign == "○"
     assert text == (
-        "Distance weights against unweighted: "
+        "Distance weights (90.0 % of the rows effective) against unweighted: "
         "no difference shown in accuracy, precision, recall, f1 and auc."
     )
 
@@ -171,7 +176,26 @@ def test_the_weightings_chosen_are_counted():
     e.of("distance")[0]["distance_metric"] = "cosine"
     (table,) = [t for t in describe(e).tables if t.caption == "Weights"]
     assert table.rows[0][-1] == "euclidean, lambda 0.8 (4 of 5); cosine, lambda 0.8 (1 of 5)"
-    assert table.rows[0][1] == "90.0%"
+    assert table.rows[0][1] == "90.0 %"
+
+
+def test_effective_rows_stand_beside_every_mean():
+    (table,) = [t for t in describe(experiment()).tables if t.caption.startswith("Mean scores")]
+    assert table.header[-1] == "effective rows"
+    assert [(row[0], row[-1]) for row in table.rows] == [
+        ("unweighted", "100.0 %"),
+        ("distance weights", "90.0 %"),
+        ("inverse distances", "90.0 %"),
+    ]
+    shares = {row["method"]: row["effective_share"] for row in experiment().table}
+    assert shares == {"unweighted": 1.0, "distance weights": 0.9, "inverse distances": 0.9}
+
+
+def test_the_report_counts_the_splits_in_which_tuning_spoke_for_weighting():
+    assert describe(experiment()).lead.endswith("were given, not tuned.")
+    tuning = [{"weighting": answer} for answer in ("none", "distance", "none", "none", "distance")]
+    lead = describe(experiment(tuning=tuning)).lead
+    assert lead.endswith("showed these better than unweighted training in 2 of 5 splits.")
 
 
 def test_a_table_of_markdown_has_as_many_cells_in_each_line():

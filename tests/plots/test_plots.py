@@ -27,11 +27,21 @@ TABLE = [
     for m, mean in (("baseline", 0.7), ("euclidean", 0.75))
 ]
 SELECTION = [
-    {"metric": m, "lambda_given": given, "mean": mean, "standard_error": 0.01}
-    for m, given, mean in (
-        ("euclidean", 0.5, 0.7),
-        ("euclidean", "median", 0.9),
-        ("cosine", 0.5, 0.8),
+    {
+        "metric": m,
+        "lambda_given": given,
+        "mean": mean,
+        "standard_error": 0.01,
+        "difference": mean - 0.75,
+        "difference_standard_error": 0.02,
+        "problems": problems,
+        "can_win": mean > 0.77 and not problems,
+    }
+    for m, given, mean, problems in (
+        ("euclidean", 0.5, 0.7, ()),
+        ("euclidean", "median", 0.9, ()),
+        ("cosine", 0.5, 0.8, ()),
+        ("hamming", 0.5, 0.95, ("constant",)),
     )
 ]
 RNG = np.random.default_rng(0)
@@ -175,21 +185,50 @@ def test_a_table_without_the_columns_is_refused(table):
         plot_scores(table)
 
 
-def test_a_heat_map_states_each_score_and_its_error_and_frames_the_best():
-    (axes,) = plot_selection(SELECTION).axes
-    assert [t.get_text() for t in axes.get_yticklabels()] == ["euclidean", "cosine"]
+def test_a_heat_map_has_a_line_per_metric_and_frames_the_best_that_can_win():
+    axes, bar = plot_selection(SELECTION).axes
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["euclidean", "cosine", "hamming"]
     assert [t.get_text() for t in axes.get_xticklabels()] == ["0.5", "median"]
     texts = {text.get_position(): text.get_text() for text in axes.texts}
-    assert texts == {(0, 0): "0.700\n±0.010", (1, 0): "0.900\n±0.010", (0, 1): "0.800\n±0.010"}
-    (frame,) = axes.patches
-    assert frame.get_xy() == (0.5, -0.5)
+    assert texts == {
+        (0, 0): "0.700\n±0.010",
+        (1, 0): "0.900\n±0.010",
+        (0, 1): "0.800\n±0.010",
+        (0, 2): "0.950\n±0.010",
+    }
+    hatched, frame = axes.patches
+    assert hatched.get_hatch() and hatched.get_xy() == (-0.5, 1.5)
+    assert frame.get_xy() == (0.5, -0.5) and frame.get_linewidth() > 0
+    assert bar.get_ylabel() == "difference to unweighted"
+    assert axes.get_title().splitlines() == [
+        "mean score ± standard error over folds; unweighted 0.750",
+        "hatched: useless weights",
+    ]
+
+
+def test_a_heat_map_without_a_winner_frames_nothing_and_says_so():
+    table = [{**row, "can_win": False, "problems": ()} for row in SELECTION]
+    axes, _ = plot_selection(table).axes
+    assert not axes.patches and "no weighting is shown better" in axes.get_title()
+
+
+def test_colours_of_a_heat_map_are_as_strong_as_what_was_shown():
+    """0.962 and 0.971 are not night and day where a standard error is 0.02."""
+    row = {**SELECTION[0], "difference": 0.009}
+    (image,) = plot_selection([row]).axes[0].images
+    assert (image.norm.vmin, image.norm.vmax) == (-0.04, 0.04)
+    (image,) = plot_selection(SELECTION).axes[0].images
+    assert image.norm.vmax == pytest.approx(0.2)
+    for row in ({**SELECTION[0], "difference_standard_error": np.nan, "difference": 0.0},):
+        assert plot_selection([row]).axes[0].images[0].norm.vmax == 1.0
 
 
 def test_a_heat_map_shows_what_lacks_and_text_that_stands_out():
-    (axes,) = plot_selection(SELECTION).axes
-    assert axes.images[0].get_array().mask.tolist() == [[False, False], [False, True]]
+    axes, _ = plot_selection(SELECTION).axes
+    lacks = axes.images[0].get_array().mask.tolist()
+    assert lacks == [[False, False], [False, True], [False, True]]
     colours = {text.get_text()[:5]: text.get_color() for text in axes.texts}
-    assert (colours["0.700"], colours["0.900"]) == ("white", "black")
+    assert (colours["0.950"], colours["0.700"]) == ("white", "black")
 
 
 @pytest.mark.parametrize("table", [[], [{"metric": "cosine"}]])

@@ -67,6 +67,15 @@ def test_columns_of_mixed_kinds_are_read_one_by_one():
     assert auto_select_distance_metric(frame[["a", "b"]].assign(d="x")) == "hamming"
 
 
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA], ids=str)
+def test_a_missing_value_does_not_make_text_of_numbers(missing):
+    column = pd.Series(np.arange(30.0), dtype="Float64")
+    column[3] = missing
+    frame = pd.DataFrame({"a": column, "b": column.astype(object), "c": "x"})
+    assert auto_select_distance_metric(frame[["a", "b"]]) == "euclidean"
+    assert auto_select_distance_metric(frame) == "euclidean"
+
+
 @pytest.mark.parametrize("X", [np.zeros(3), np.zeros((0, 2)), np.zeros((2, 0))])
 def test_rows_to_read_must_be_there(X):
     with pytest.raises(ValueError, match="allowed is"):

@@ -56,9 +56,28 @@ def test_a_single_name_and_a_column_named_twice_will_do():
             np.testing.assert_array_equal(actual, wanted)
 
 
-def test_a_missing_category_is_one_of_its_own():
-    train, _ = preprocess_features(FRAME.assign(colour=["a", None, "a"]), OTHERS, ["colour"])
-    np.testing.assert_array_equal(train[:, 1:], [[1, 0], [0, 1], [1, 0]])
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA], ids=str)
+@pytest.mark.parametrize("dtype", [object, "str", "string", "category"])
+def test_a_missing_category_is_one_of_its_own(missing, dtype):
+    train = FRAME.assign(colour=pd.Series(["a", missing, "a"], dtype=dtype))
+    test = OTHERS.assign(colour=pd.Series(["a", None], dtype=object))
+    expected = [[1, 0], [0, 1], [1, 0]], [[1, 0], [0, 1]]
+    for rows, wanted in zip(preprocess_features(train, test, ["colour"]), expected, strict=True):
+        np.testing.assert_array_equal(rows[:, 1:], wanted)
+
+
+@pytest.mark.parametrize("values", [[1, pd.NA, 1], [1.5, pd.NA, 1.5], [True, pd.NA, True]])
+def test_a_missing_category_among_nullable_numbers_is_one_of_its_own(values):
+    train = FRAME.assign(colour=pd.Series(values).convert_dtypes())
+    assert train["colour"].dtype in (pd.Int64Dtype(), pd.Float64Dtype(), pd.BooleanDtype())
+    rows, _ = preprocess_features(train, OTHERS.assign(colour=values[0]), ["colour"])
+    np.testing.assert_array_equal(rows[:, 1:], [[1, 0], [0, 1], [1, 0]])
+
+
+def test_a_missing_number_is_refused_with_its_place():
+    frame = FRAME.assign(size=pd.Series([1.0, pd.NA, 3.0], dtype="Float64"))
+    with pytest.raises(ValueError, match="X_train holds nan at row 1, column 'size'"):
+        preprocess_features(frame, OTHERS, ["colour"])
 
 
 def test_rows_of_categories_alone_will_do():
