@@ -129,7 +129,7 @@ clean:  ## Remove what was built; .venv stays (delete it to start over)
 
 .venv/tools.stamp:
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install $(TORCH) setuptools wheel cmake ninja
+	$(BIN)/python -m pip install --upgrade $(TORCH) setuptools cmake ninja
 	@touch $@
 
 .venv/package.stamp: .venv/tools.stamp pyproject.toml $(BUILD_INPUTS)
