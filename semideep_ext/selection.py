@@ -314,8 +314,11 @@ def _scorer(scoring: Any, estimator: Any, labels: np.ndarray, regression: bool) 
     if regression:
         return check_scoring(estimator, scoring="r2")
     classes = np.unique(labels)
-    two = {"pos_label": classes[1]} if len(classes) == 2 else {"average": "weighted"}
-    return make_scorer(f1_score, zero_division=0, **two)
+    if len(classes) == 2:
+        return make_scorer(f1_score, zero_division=0, pos_label=classes[1])
+    # A scorer may look for pos_label=1, f1_score's default, among the model's classes: always in
+    # scikit-learn 1.6, and in any where a fold showed the model two of the classes only.
+    return make_scorer(f1_score, zero_division=0, average="weighted", pos_label=None)
 
 
 def _score(scorer: Any, fitted: Any, X: Any, y: np.ndarray, importance: np.ndarray | None) -> float:
