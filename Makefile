@@ -27,6 +27,11 @@ NATIVE := build/native$(if $(SANITIZE),-$(SANITIZE))
 CEILINGS := $(NATIVE)/ceilings
 # Those who call torch once a block of rows would wait for its sleeping threads each time.
 BENCH := env -u OMP_WAIT_POLICY $(BIN)/python
+# make test-oldest works in a copy with a .venv of its own, since libraries are built beside sources.
+OLDEST := .oldest
+SOURCES = $(shell git ls-files | cut -d/ -f1 | sort -u)
+# Old packages use what the newest of those that they bring along call deprecated.
+OLDEST_WARNINGS := -W ignore::DeprecationWarning
 CSRC := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 CONFIGURE = $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" \
   -DSEMIDEEP_BUILD_PYTHON=OFF
@@ -38,8 +43,8 @@ NO_NVCC = @echo "$@: SKIPPED, no nvcc here; install the CUDA toolkit and put nvc
 BUILD_INPUTS := setup.py CMakeLists.txt semideep_ext/_version.py $(filter-out csrc/tests/%,$(CSRC))
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint ctest ctest-aarch64 pytest kills bench bench-scaling bench-counts \
-  bench-counts-accept cuda-build cuda-resources cuda-resources-accept gpu format clean
+.PHONY: help dev demo test lint ctest ctest-aarch64 pytest test-oldest kills bench bench-scaling \
+  bench-counts bench-counts-accept cuda-build cuda-resources cuda-resources-accept gpu format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /make \1\t/' \
@@ -76,6 +81,15 @@ ctest-aarch64: .venv/dev.stamp  ## The C++ tests on 64-bit ARM: cross-compiled, 
 
 pytest: .venv/dev.stamp .venv/package.stamp  ## Run the Python tests
 	$(BIN)/python -m pytest -n 2
+
+test-oldest:  ## The Python tests with the lowest versions that pyproject.toml allows; Python 3.10 or 3.11
+	mkdir -p $(OLDEST)
+	rm -rf $(addprefix $(OLDEST)/,$(SOURCES) .venv/package.stamp)
+	cp -rp $(SOURCES) $(OLDEST)
+	grep -oE '"[A-Za-z0-9_-]+>=[0-9.]+"' pyproject.toml | sed 's/"//g; s/>=/==/' | sort -u \
+	  > $(OLDEST)/lowest.txt
+	PIP_CONSTRAINT=lowest.txt PYTEST_ADDOPTS='$(OLDEST_WARNINGS)' \
+	  $(MAKE) --no-print-directory -C $(OLDEST) TORCH=torch pytest
 
 kills: .venv/dev.stamp .venv/package.stamp  ## Kill a training 100 times, resume it, compare the bits
 	OMP_NUM_THREADS=1 $(BIN)/python tests/training/kill_and_resume.py --kills 100
@@ -129,7 +143,7 @@ clean:  ## Remove what was built; .venv stays (delete it to start over)
 
 .venv/tools.stamp:
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install $(TORCH) setuptools wheel cmake ninja
+	$(BIN)/python -m pip install --upgrade $(TORCH) setuptools cmake ninja
 	@touch $@
 
 .venv/package.stamp: .venv/tools.stamp pyproject.toml $(BUILD_INPUTS)

@@ -7,17 +7,31 @@ changed.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
-from setuptools import Extension, setup
+import setuptools
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
+from setuptools.command.dist_info import dist_info
 
 ROOT = Path(__file__).resolve().parent
-OLDEST_TORCH = (2, 10)
+
+
+def lowest(package):
+    """Lowest version of a package that pyproject.toml allows."""
+    # A pattern serves Python 3.10, too, which has no tomllib.
+    declared = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    return re.search(rf'"{package}>=([\d.]+)"', declared)[1]
+
+
+def release(version):
+    """Numbers of a version without what follows them, as in 2.10.0a0+git."""
+    return [int(number) for number in re.match(r"\d+(\.\d+)*", version)[0].split(".")]
 
 
 def stop(problem, *remedy):
@@ -26,20 +40,30 @@ def stop(problem, *remedy):
     sys.exit(f"\nsemideep_ext cannot be built: {problem}\n{lines}\n")
 
 
+def check_setuptools():
+    """Stop an old setuptools before it answers pyproject.toml with a page of schema."""
+    needed = lowest("setuptools")
+    if release(setuptools.__version__) < release(needed):
+        stop(
+            f"setuptools {setuptools.__version__} is installed, >= {needed} is needed.",
+            f"pip install 'setuptools>={needed}'",
+        )
+
+
 def installed_torch():
     """Version of the torch to build against."""
+    needed = lowest("torch")
     remedy = (
-        "Install it first, then build without isolation, which would hide the installed torch:",
-        "pip install 'torch>=2.10' setuptools wheel cmake ninja",
+        f"pip install 'torch>={needed}' 'setuptools>={lowest('setuptools')}' cmake ninja",
         "pip install --no-build-isolation .",
     )
     try:
         import torch
-    except ImportError as error:
-        stop(f"{sys.executable} cannot import torch ({error}).", *remedy)
+    except (ImportError, OSError) as error:  # OSError: a library of CUDA is missing
+        stop(f"it cannot import torch ({error}); an isolated build never sees it.", *remedy)
     version = str(torch.__version__)
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_TORCH:
-        stop(f"torch {version} is installed, torch >= 2.10 is needed.", *remedy)
+    if release(version) < release(needed):
+        stop(f"torch {version} is installed, >= {needed} is needed.", *remedy)
     return version
 
 
@@ -67,6 +91,31 @@ def find_tool(name):
     return tool
 
 
+def prerequisites():
+    """Paths of cmake and ninja and the version of torch, or stop at what the build lacks."""
+    torch_version = installed_torch()
+    check_compiler()
+    return find_tool("cmake"), find_tool("ninja"), torch_version
+
+
+class CheckedMetadata(dist_info):
+    """pip's first step, before it downloads what the package depends on."""
+
+    def run(self):
+        """Check what the build needs before anything is written."""
+        prerequisites()
+        super().run()
+
+
+class CheckedBuild(build):
+    """The first step of front ends that ask for no metadata."""
+
+    def run(self):
+        """Check what the build needs before anything is copied."""
+        prerequisites()
+        super().run()
+
+
 class CMakeBuild(build_ext):
     """Build every extension with one CMake run and copy the results to where setuptools wants."""
 
@@ -78,8 +127,7 @@ class CMakeBuild(build_ext):
 
     def build_extensions(self):
         """Check what is needed, configure, build, copy."""
-        check_compiler()
-        cmake, ninja, torch_version = find_tool("cmake"), find_tool("ninja"), installed_torch()
+        cmake, ninja, torch_version = prerequisites()
         cuda = os.environ.get("SEMIDEEP_CUDA", "auto").upper()
         sanitize = os.environ.get("SEMIDEEP_SANITIZE", "")
 
@@ -117,11 +165,12 @@ class CMakeBuild(build_ext):
 
 
 if __name__ == "__main__":  # tests import this file
-    setup(
+    check_setuptools()
+    setuptools.setup(
         ext_modules=[
-            Extension("semideep_ext._C", sources=[]),
-            Extension("semideep_ext._torch", sources=[]),
-            Extension("semideep_ext._torch_cuda", sources=[], optional=True),
+            setuptools.Extension("semideep_ext._C", sources=[]),
+            setuptools.Extension("semideep_ext._torch", sources=[]),
+            setuptools.Extension("semideep_ext._torch_cuda", sources=[], optional=True),
         ],
-        cmdclass={"build_ext": CMakeBuild},
+        cmdclass={"dist_info": CheckedMetadata, "build": CheckedBuild, "build_ext": CMakeBuild},
     )

@@ -4,9 +4,10 @@
     python benchmarks/gpu.py --steps build,tests   # some steps: build/gpu/results.json
     python benchmarks/gpu.py --device cpu --quick  # a dry run of what needs no card: the same
 
-Needs no network: torch >= 2.10, cmake, ninja and the CUDA toolkit must be there. GPU_OUT names a
-folder that gets results and logs too; SEMIDEEP_COMMIT names the commit where git cannot;
-CUDAARCHS the architecture (default: that of the card). The exit status is 1 where a step failed.
+Needs no network: torch >= 2.10, setuptools >= 77, cmake, ninja and the CUDA toolkit must be there.
+GPU_OUT names a folder that gets results and logs too; SEMIDEEP_COMMIT names the commit where git
+cannot; CUDAARCHS the architecture (default: that of the card). The exit status is 1 where a step
+failed.
 """
 
 from __future__ import annotations

@@ -230,7 +230,11 @@ def test_hamming_compares_any_values(rows):
     assert distances(rows, np.asarray(rows), "hamming") == [[0, 0.5], [0.5, 0]]
 
 
-@pytest.mark.parametrize("missing", [math.nan, np.float32("nan"), np.datetime64("NaT")], ids=repr)
+@pytest.mark.parametrize(
+    "missing",
+    [math.nan, np.float32("nan"), np.datetime64("NaT", "s")],  # without a unit, NumPy 2.5 warns
+    ids=["float", "float32", "datetime64"],
+)
 def test_a_missing_category_propagates(missing):
     rows = np.array([["a", missing], ["a", "b"]], dtype=object)
     assert np.isnan(distance_weights(rows, rows[1:], "hamming")).tolist() == [True, False]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -56,11 +57,19 @@ with open(os.path.join(folder, f"{rank}.json"), "w") as f:
 """
 
 
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        return str(listener.getsockname()[1])
+
+
 def launch(folder, how):
     (folder / "script.py").write_text(SCRIPT)
     # With --cpu the launcher starts one process (or mpirun); with --multi_gpu as many as asked for.
     command = [sys.executable, "-W", "ignore", "-m", "accelerate.commands.launch", "--multi_gpu"]
-    command += ["--num_processes", "2", "--num_machines", "1", "--main_process_port", "0"]
+    command += ["--num_processes", "2", "--num_machines", "1"]
+    # Not 0, which new launchers replace by a free port, too, but accelerate 1.0 waits at.
+    command += ["--main_process_port", free_port()]
     command += ["--mixed_precision", "no", "--dynamo_backend", "no"]
     return subprocess.run(
         [*command, folder / "script.py", folder, how],
