@@ -8,10 +8,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-from rich.console import Console
-from rich.table import Table
-
 
 def say(text: str) -> None:
     """Write a line to stderr."""
@@ -33,6 +29,9 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[Any]], title: str 
         Floats are shown with four decimals; other values as they are.
     title : str, optional
     """
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(
         title=title or None,
         title_justify="left",
@@ -62,6 +61,6 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
-    if isinstance(value, (np.generic, np.ndarray)):
+    if hasattr(value, "tolist"):  # an array of numpy, or one of its numbers
         return _plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value

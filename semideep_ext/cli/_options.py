@@ -11,6 +11,9 @@ from semideep_ext.cli._models import MODELS, TASKS
 from semideep_ext.op.metrics import METRICS
 from semideep_ext.weighting.defaults import LAMBDAS, SELECTED_METRICS
 
+# Suffixes of outputs, "-" for stdout: those that hold columns of any kind, and all.
+COLUMNS = (".csv", ".tsv", ".parquet", "-")
+ARRAYS = (".npy", ".npz", *COLUMNS)
 ROWS = ".csv, .tsv, .parquet, .npy or .npz"
 DEFAULT_METRICS = ",".join(SELECTED_METRICS)
 DEFAULT_LAMBDAS = ",".join(map(str, LAMBDAS))

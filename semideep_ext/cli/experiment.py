@@ -5,17 +5,18 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from semideep_ext.cli import _options as o
 from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._console import print_json, show_table, wants_progress
-from semideep_ext.cli._data import load_labelled
 from semideep_ext.cli._models import make_mlp
 from semideep_ext.weighting.defaults import TEST_SIZES
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SCORES = ("accuracy", "f1", "auc")
 EXAMPLES = """\b
@@ -85,6 +86,8 @@ def experiment(
     shares = list(TEST_SIZES) if test_sizes else list(dict.fromkeys(test_size or [0.2]))
     if not all(0 < share < 1 for share in shares):
         raise typer.BadParameter(f"{shares}: give shares between 0 and 1", param_hint="--test-size")
+    import numpy as np
+
     from semideep_ext.experiments.experiment import ExperimentRunner
 
     X, y, name = _rows(dataset, label, columns, drop)
@@ -125,6 +128,7 @@ def experiment(
 def _rows(
     dataset: str, label: str | None, columns: list[str] | None, drop: list[str] | None
 ) -> tuple[np.ndarray, np.ndarray, str]:
+    from semideep_ext.cli._data import load_labelled
     from semideep_ext.experiments.datasets import DATASETS, load_dataset
 
     if dataset in DATASETS:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from semideep_ext.cli import _options as o
 from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._console import print_json, show_table, wants_progress
-from semideep_ext.cli._data import advise_scaling, load
-from semideep_ext.cli._models import make_estimator, make_mlp
-from semideep_ext.cli._outputs import COLUMNS, write_columns
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EXAMPLES = """\b
 Examples:
@@ -23,6 +22,8 @@ Examples:
 
 
 def _check_scoring(name: str | None) -> str | None:
+    if name is None:
+        return None
     from sklearn.metrics import get_scorer_names
 
     return p.one_of(get_scorer_names())(name)
@@ -64,7 +65,7 @@ def select(
             "--output",
             "-o",
             metavar="FILE",
-            callback=p.output_file(*COLUMNS[:-1]),
+            callback=p.output_file(*o.COLUMNS[:-1]),
             help="The table as a file.",
         ),
     ] = None,
@@ -80,6 +81,11 @@ def select(
         raise typer.BadParameter(
             "mlp is for classification here: choose another", param_hint="--model"
         )
+    import numpy as np
+
+    from semideep_ext.cli._data import advise_scaling, load
+    from semideep_ext.cli._models import make_estimator, make_mlp
+    from semideep_ext.cli._outputs import write_columns
     from semideep_ext.estimators.selection import select_best_distance_metric
 
     data = load(train, test, label, columns, drop, standardize, task)
@@ -127,6 +133,8 @@ def select(
 
 
 def _column(table: list[dict[str, Any]], name: str) -> np.ndarray:
+    import numpy as np
+
     values = [row[name] for row in table]
     return np.array([str(v) for v in values] if name == "lambda_given" else values)
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from semideep_ext.cli import _options as o
 from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._console import print_json, show_table, wants_progress
-from semideep_ext.cli._data import Data, load, settle_metric
-from semideep_ext.cli._fits import Fit, Settings, fit
-from semideep_ext.cli._outputs import COLUMNS, write_columns
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from semideep_ext.cli._data import Data
+    from semideep_ext.cli._fits import Fit
 
 WEIGHTS = ("distance", "idw", "none")
 EXAMPLES = """\b
@@ -68,8 +70,8 @@ def train(
         str | None,
         typer.Option(
             metavar="FILE",
-            callback=p.output_file(*COLUMNS),
-            help=f"For the test rows: {', '.join(COLUMNS[:-1])}, or - for CSV on stdout.",
+            callback=p.output_file(*o.COLUMNS),
+            help=f"For the test rows: {', '.join(o.COLUMNS[:-1])}, or - for CSV on stdout.",
         ),
     ] = None,
     progress: o.Progress = None,
@@ -79,6 +81,10 @@ def train(
 
     Scores are given if the test rows have the column of the labels, too. It is read for them only.
     """
+    from semideep_ext.cli._data import load, settle_metric
+    from semideep_ext.cli._fits import Settings, fit
+    from semideep_ext.cli._outputs import write_columns
+
     p.check_outputs(
         [train, test], {"--predictions": predictions, "--checkpoint": checkpoint}, as_json
     )

@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from semideep_ext.cli import _options as o
 from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._console import print_json, show_table
-from semideep_ext.cli._data import load, settle_metric
-from semideep_ext.cli._outputs import ARRAYS, write_columns
 from semideep_ext.op.metrics import KERNELS
 
 EXAMPLES = """\b
@@ -48,8 +45,8 @@ def weights(
             "--output",
             "-o",
             metavar="FILE",
-            callback=p.output_file(*ARRAYS),
-            help=f"{', '.join(ARRAYS[:-1])}, or - for CSV on stdout. Default: only a summary.",
+            callback=p.output_file(*o.ARRAYS),
+            help=f"{', '.join(o.ARRAYS[:-1])}, or - for CSV on stdout. Default: only a summary.",
         ),
     ] = None,
     as_json: o.Json = False,
@@ -59,18 +56,18 @@ def weights(
     w_i = (1/M) sum_j exp(-lambda d(x_i, y_j)), in the order of the training rows.
     """
     p.check_outputs([train, test], {"--output": output}, as_json)
+    from semideep_ext.cli._data import load, settle_metric
+    from semideep_ext.cli._outputs import write_columns
     from semideep_ext.op.functional import distance_weights
     from semideep_ext.weighting.diagnostics import warn_if_degenerate
+    from semideep_ext.weighting.normalisation import mean_one
     from semideep_ext.weighting.scales import resolve_lambda
 
     data = load(train, test, label, columns, drop, standardize)
     metric = settle_metric(data, metric)
     number = resolve_lambda(lambda_, data.X, data.X_test, metric)
-    log = normalize and KERNELS[kernel].has_log  # of w itself all values may underflow
-    w = distance_weights(data.X, data.X_test, metric, number, kernel=kernel, log=log)
-    if normalize:
-        w = np.exp(w - w.max()) if log else w
-        w = w / w.mean()
+    w = distance_weights(data.X, data.X_test, metric, number, kernel=kernel, log=normalize)
+    w = mean_one(w) if normalize else w
     diagnostics = warn_if_degenerate(w, metric, kernel)
     if output is not None:
         write_columns(output, {"weight": w})

@@ -66,6 +66,31 @@ def test_every_command_has_help_with_an_example(command):
     assert f"\n    semideep {command} " in shown and "--json" in shown
 
 
+HEAVY = {"torch", "numpy", "sklearn", "pandas", "pyarrow", "matplotlib"}
+
+
+@pytest.mark.parametrize("typed", ["--help", *(f"{command} --help" for command in COMMANDS)])
+def test_help_is_shown_before_anything_heavy_is_imported(run_python, typed):
+    called = f"from semideep_ext import cli; cli.main({typed.split()})"
+    done = run_python(f"import sys; {called}; print(*sys.modules)")
+    assert "Usage: semideep" in done.stdout
+    assert not HEAVY & set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("typed", ["semideep tr", "semideep select a.csv b.csv --me"])
+def test_a_shell_completes_before_anything_heavy_is_imported(run_python, typed):
+    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules))\n"
+    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = run_python(
+        f"{code}from semideep_ext import cli; cli.main([])",
+        _SEMIDEEP_COMPLETE="complete_bash",
+        **asked,
+    )
+    first, *_, modules = done.stdout.splitlines()
+    assert first.startswith(typed.split()[-1]), done.stderr
+    assert not HEAVY & set(modules.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
