@@ -162,6 +162,26 @@ def test_a_warning_of_several_lines_is_shown_as_one(monkeypatch):
     assert ran("demo").stderr == "warning: one two\n"
 
 
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("ending", [None, KeyboardInterrupt, ValueError("the end")])
+def test_warnings_that_differ_in_numbers_only_are_shown_once_with_a_count(monkeypatch, ending):
+    def warn(*_):
+        for i in range(58):
+            warnings.warn(f"no end after {10 * i} steps, of which {i / 3} count", stacklevel=1)
+        warnings.warn("something else", stacklevel=1)
+        if ending is not None:
+            raise ending
+
+    monkeypatch.setattr(demo, "run_demo", warn)
+    lines = run("demo").stderr.splitlines()
+    assert lines[:3] == [
+        "warning: no end after 0 steps, of which 0.0 count",
+        "warning: something else",
+        "warning: 57 more like this: no end after 0 steps, of which 0.0 count",
+    ]
+    assert len(lines) == 3 + (ending is not None)
+
+
 def test_main_returns_the_exit_code():
     assert [cli.main(["info"]), cli.main(["unknown"])] == [0, 2]
 
