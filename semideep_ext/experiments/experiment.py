@@ -137,6 +137,12 @@ class ExperimentRunner:
         """Rows of all experiments so far."""
         return [row for experiment in self._experiments.values() for row in experiment.rows]
 
+    @property
+    def notes(self) -> list[str]:
+        """Warnings about the weights, of all experiments so far, each once."""
+        notes = (note for experiment in self._experiments.values() for note in experiment.notes)
+        return list(dict.fromkeys(notes))
+
     def run_single_experiment(
         self,
         X_train: Any,
@@ -225,7 +231,7 @@ class ExperimentRunner:
         epochs : int, default 100
         tune_hyperparams : bool, default True
             Choose metric and lambda by cross-validation over the training rows of each split.
-            False takes euclidean and 0.8.
+            False takes euclidean and "median".
         verbose : bool, default True
             Show a progress bar.
 

@@ -17,7 +17,8 @@ from semideep_ext.experiments.report_content import Experiment
 from semideep_ext.experiments.splits import make_split
 
 NOT_APPLICABLE = "n/a"
-DEFAULT_WEIGHTING = {"distance_metric": "euclidean", "lambda_": 0.8}
+# The median fits any data: with a number, some have few rows that are near.
+DEFAULT_WEIGHTING = {"distance_metric": "euclidean", "lambda_": "median"}
 
 
 @dataclass(frozen=True)

@@ -263,7 +263,9 @@ def _diagnostics(experiment: Experiment) -> Table:
 
 def _choice(run: dict[str, Any], kind: str) -> str:
     metric: str = run["distance_metric"]
-    return metric if kind == "idw" else f"{metric}, lambda {run['lambda_']:g}"
+    lambda_ = run["lambda_"]
+    number = lambda_ if isinstance(lambda_, str) else f"{lambda_:g}"
+    return metric if kind == "idw" else f"{metric}, lambda {number}"
 
 
 def _manifest_table(manifest: dict[str, Any]) -> Table:
