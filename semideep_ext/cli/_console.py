@@ -14,11 +14,6 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def wants_progress(asked: bool | None) -> bool:
-    """Show progress if asked to; by default where somebody watches."""
-    return sys.stderr.isatty() if asked is None else asked
-
-
 def show_table(header: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
     """Write a table to stdout; numbers to the right. Colours as NO_COLOR and the terminal allow.
 
