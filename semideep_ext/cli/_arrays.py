@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
@@ -32,11 +30,20 @@ def _load(path: str) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file:
             found = np.load(file, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return {"an array": found}
-            return {name: found[name] for name in found.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path} cannot be read: it was not written by numpy.save or numpy.savez, was cut "
-            "short, or holds Python objects"
-        ) from error
+            arrays = {"an array": found}
+            if not isinstance(found, np.ndarray):
+                arrays = {name: found[name] for name in found.files}
+    except OSError:
+        raise
+    except Exception as error:  # numpy lets many kinds out of a broken header or archive
+        raise ValueError(_not_ours(path)) from error
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ValueError(_not_ours(path))  # of other archives numpy gives the bytes
+    return arrays
+
+
+def _not_ours(path: str) -> str:
+    return (
+        f"{path} cannot be read: it was not written by numpy.save or numpy.savez, was cut short, "
+        "or holds Python objects"
+    )

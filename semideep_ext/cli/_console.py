@@ -8,19 +8,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-from rich.console import Console
-from rich.table import Table
-
 
 def say(text: str) -> None:
     """Write a line to stderr."""
     print(text, file=sys.stderr)
-
-
-def wants_progress(asked: bool | None) -> bool:
-    """Show progress if asked to; by default where somebody watches."""
-    return sys.stderr.isatty() if asked is None else asked
 
 
 def show_table(header: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
@@ -33,6 +24,9 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[Any]], title: str 
         Floats are shown with four decimals; other values as they are.
     title : str, optional
     """
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(
         title=title or None,
         title_justify="left",
@@ -62,6 +56,6 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
-    if isinstance(value, (np.generic, np.ndarray)):
+    if hasattr(value, "tolist"):  # an array of numpy, or one of its numbers
         return _plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from semideep_ext.cli._cells import listed
+from semideep_ext.cli._columns import advise_on_row_numbers, choose_features
 from semideep_ext.cli._console import say
+from semideep_ext.cli._labels import Labels, check_labels, read_labels, read_test_labels
 from semideep_ext.cli._tables import Table, read_table
 
 # Of deviations of the columns: beyond it, one column makes up 99 % of a squared distance.
@@ -17,23 +20,44 @@ UNEQUAL = 10.0
 
 @dataclass(frozen=True)
 class Data:
-    """Rows of both files; labels where a file has them."""
+    """Rows of both files, as numbers.
+
+    Attributes
+    ----------
+    X, y : ndarray, shapes (n, D) and (n,)
+        Training rows and their labels. Without a column of labels y is None.
+    resembled : ndarray, shape (m, D)
+        What training rows are weighed by: the test rows, then training rows without a label.
+    n_test : int
+        How many of these are test rows.
+    test_labels : Labels or None
+        What predictions are scored by.
+    features : list of str
+    scaler : StandardScaler or None
+        Fitted on X, if the rows are standardised.
+    """
 
     X: np.ndarray
-    X_test: np.ndarray
     y: np.ndarray | None
-    y_test: np.ndarray | None
+    resembled: np.ndarray
+    n_test: int
+    test_labels: Labels | None
     features: list[str]
-    scaler: Any = None  # a fitted StandardScaler, if the rows are standardised
+    scaler: Any = None
 
     @property
     def labels(self) -> np.ndarray:
         """Labels of the training rows, which `load` has made sure of where there is a task."""
         return np.asarray(self.y)
 
+    @property
+    def test_rows(self) -> np.ndarray:
+        """Rows to predict, shape (n_test, D)."""
+        return self.resembled[: self.n_test]
+
     def facts(self) -> dict[str, Any]:
         """Sizes, for JSON."""
-        return {"n": len(self.X), "m": len(self.X_test), "features": self.features}
+        return {"n": len(self.X), "m": len(self.resembled), "features": self.features}
 
 
 def load(
@@ -44,6 +68,7 @@ def load(
     drop: Sequence[str] | None = None,
     standardize: bool = False,
     task: str | None = None,
+    scored: bool = False,
 ) -> Data:
     """Read both files; columns are matched by name.
 
@@ -52,15 +77,18 @@ def load(
     train, test : str
         Files as `read_table` takes them.
     label : str, optional
-        Column that is no feature; the test rows need not have it.
+        Column that is no feature; the test rows need not have it. Training rows without a label
+        are rows to resemble.
     columns : sequence of str, optional
-        Features. Default: all columns of the training rows but label and drop, which the test rows
-        must have too, and no others.
+        Features. Default: all columns of the training rows but label, drop and an index, which the
+        test rows must have too, and no others.
     drop : sequence of str, optional
     standardize : bool, default False
         Scale by mean and deviation of the training rows.
     task : {"classification", "regression"}, optional
         What the labels of the training rows are for; without it there need be none.
+    scored : bool, default False
+        Whether predictions will be scored by the labels of the test rows; else these are not read.
 
     Raises
     ------
@@ -70,52 +98,47 @@ def load(
     """
     known = read_table(train)
     tests = known if test == train else read_table(test)
-    dropped = _names(drop, [*known.columns, *tests.columns])
-    features = _names(columns, known.columns)
-    for option, names in (
-        ("--label", [label] if label is not None else []),
-        ("--columns", features),
-        ("--drop", [name for name in dropped if name not in tests.columns]),
-    ):
-        _check_has(known, names, f"which {option} names")
-    if label is not None and label in features:
-        raise ValueError(f"--columns names {label!r}, which is the --label: it cannot be a feature")
-    features = features or [n for n in known.columns if n != label and n not in dropped]
-    features = [name for name in features if name not in dropped]
-    if not features:
-        raise ValueError(f"{train}: no column is left as a feature; it has {_listed(known)}")
-    _check_has(
-        tests, features, f"which {train} has ({_counts(known, tests)}); add it, or --drop it"
-    )
-    further = [n for n in tests.columns if n not in (*features, *dropped, label)]
-    if further and not columns:
-        raise ValueError(
-            f"{train} has no column {further[0]!r}, which {test} has ({_counts(known, tests)}); "
-            "add it, or --drop it"
-        )
-    X, X_test = (np.column_stack([t.numbers(n) for n in features]) for t in (known, tests))
-    y, y_test = (_labels(t, label, task) for t in (known, tests))
-    if task is not None and y is None:
-        raise ValueError(f"{train}: every label in column {label!r} is missing")
-    if task == "classification" and len(np.unique(np.asarray(y))) < 2:
-        raise ValueError(
-            f"{train}, column {label!r}: all labels are {np.asarray(y)[0]}; two are needed"
-        )
+    features = choose_features(known, tests, label, columns, drop)
+    X, resembled = _rows(known, features), _rows(tests, features)
+    n_test, y, test_labels = len(resembled), None, None
+    if not columns:
+        advise_on_row_numbers(train, X, features)
+    if label is not None:
+        labels = read_labels(known, label, task)
+        if task is not None:
+            place, remedy = f"{train}, column {label!r}", "--task regression takes them as numbers"
+            check_labels(labels.values, task, place, remedy)
+        if labels.values.size:
+            _say_unlabelled(train, labels, "resembled as the test rows are, not trained on")
+            resembled = np.concatenate([resembled, X[~labels.given]])
+            X, y = X[labels.given], labels.values
+        if scored and task is not None and label in tests.columns:
+            test_labels = read_test_labels(tests, label, task, labels.values)
     scaler = None
     if standardize:
         from sklearn.preprocessing import StandardScaler
 
         scaler = StandardScaler().fit(X)
-        X, X_test = scaler.transform(X), scaler.transform(X_test)
-    return Data(X, X_test, y, y_test, features, scaler)
+        X, resembled = scaler.transform(X), scaler.transform(resembled)
+    return Data(X, y, resembled, n_test, test_labels, features, scaler)
 
 
 def load_labelled(
     path: str, label: str, columns: Sequence[str] | None, drop: Sequence[str] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read one file of labelled rows, with the options of `load`; gives X and y."""
-    data = load(path, path, label, columns, drop, task="classification")
-    return data.X, data.labels
+    """Read the rows of one file that have a class, with the options of `load`; gives X and y."""
+    table = read_table(path)
+    features = choose_features(table, table, label, columns, drop)
+    X, labels = _rows(table, features), read_labels(table, label, "classification")
+    if not columns:
+        advise_on_row_numbers(path, X, features)
+    place, remedy = (
+        f"{path}, column {label!r}",
+        "join them into a few, as classes are compared here",
+    )
+    check_labels(labels.values, "classification", place, remedy)
+    _say_unlabelled(path, labels, "left out")
+    return X[labels.given], labels.values
 
 
 def settle_metric(data: Data, metric: str) -> str:
@@ -143,31 +166,28 @@ def advise_scaling(data: Data, metrics: Sequence[str]) -> None:
         )
 
 
-def _names(given: Sequence[str] | None, known: Any) -> list[str]:
-    """Split at commas what is not itself the name of a column."""
-    parts = [[text] if text in known else text.split(",") for text in given or ()]
-    names = [name if name in known else name.strip() for part in parts for name in part]
-    return list(dict.fromkeys(names))
+def advise_on_test_rows(data: Data) -> None:
+    """Say on stderr that the rows to be scored are rows of the training, if all are."""
+    if data.test_labels is None:
+        return
+    trained = _hashable(data.X, data.labels)
+    scored = _hashable(data.test_rows[data.test_labels.given], data.test_labels.values)
+    if set(scored) <= set(trained):
+        say(
+            "note: every test row is a training row, label included, so that the scores tell "
+            "nothing of other rows: hold rows back to test on"
+        )
 
 
-def _check_has(table: Table, names: Sequence[str], why: str) -> None:
-    for name in names:
-        if name not in table.columns:
-            raise ValueError(f"{table.path} has no column {name!r}, {why}; it has {_listed(table)}")
+def _hashable(X: np.ndarray, labels: np.ndarray) -> list[tuple[bytes, Any]]:
+    return list(zip(map(np.ndarray.tobytes, X), labels.tolist(), strict=True))
 
 
-def _counts(known: Table, tests: Table) -> str:
-    return f"{len(known.columns)} columns there, {len(tests.columns)} in the test rows"
+def _rows(table: Table, features: Sequence[str]) -> np.ndarray:
+    return np.column_stack([table.numbers(name) for name in features])
 
 
-def _listed(table: Table) -> str:
-    names = list(table.columns)
-    more = f", ... ({len(names)} in all)" if len(names) > 8 else ""
-    return ", ".join(map(repr, names[:8])) + more
-
-
-def _labels(table: Table, label: str | None, task: str | None) -> np.ndarray | None:
-    if label is None or label not in table.columns:
-        return None
-    labels = table.labels(label)
-    return table.numbers(label) if task == "regression" and labels is not None else labels
+def _say_unlabelled(path: str, labels: Labels, fate: str) -> None:
+    if labels.marks:
+        count = f"{(~labels.given).sum()} of {len(labels.given)} rows"
+        say(f"note: {path}: {count} have no label but {listed(labels.marks)}: {fate}")

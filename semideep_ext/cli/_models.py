@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 MODELS = ("mlp", "linear", "forest", "boosting")
 TASKS = ("classification", "regression")
@@ -24,6 +25,8 @@ def make_mlp(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Module:
       (2): Linear(in_features=4, out_features=2, bias=True)
     )
     """
+    from torch import nn
+
     widths = [inputs, *hidden, outputs]
     layers: list[nn.Module] = []
     for width, following in itertools.pairwise(widths):

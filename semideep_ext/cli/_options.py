@@ -9,11 +9,16 @@ import typer
 from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._models import MODELS, TASKS
 from semideep_ext.op.metrics import METRICS
-from semideep_ext.weighting.defaults import LAMBDAS, SELECTED_METRICS
+from semideep_ext.weighting.defaults import HIDDEN, LAMBDAS, SELECTED_METRICS
 
+# Suffixes of outputs, "-" for stdout: those that hold columns of any kind, and all.
+COLUMNS = (".csv", ".tsv", ".parquet", "-")
+ARRAYS = (".npy", ".npz", *COLUMNS)
 ROWS = ".csv, .tsv, .parquet, .npy or .npz"
 DEFAULT_METRICS = ",".join(SELECTED_METRICS)
 DEFAULT_LAMBDAS = ",".join(map(str, LAMBDAS))
+DEFAULT_LAMBDA = "median"  # of any data some rows are near, as with no number
+DEFAULT_HIDDEN = ",".join(map(str, HIDDEN))
 
 Train = Annotated[str, typer.Argument(metavar="TRAIN", help=f"Training rows: {ROWS}.")]
 Test = Annotated[str, typer.Argument(metavar="TEST", help="Test rows, with the same columns.")]

@@ -13,9 +13,6 @@ import numpy as np
 
 from semideep_ext._files import write_atomically
 
-COLUMNS = (".csv", ".tsv", ".parquet", "-")  # suffixes that hold columns of any kind
-ARRAYS = (".npy", ".npz", *COLUMNS)
-
 
 def write_columns(path: str, columns: Mapping[str, np.ndarray]) -> None:
     """Write columns of equal length in the format of the suffix; "-" is CSV on stdout.

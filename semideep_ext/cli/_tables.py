@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +17,11 @@ from typing import Any
 import numpy as np
 
 from semideep_ext.cli._arrays import read_arrays
-from semideep_ext.cli._csv import (
-    SUFFIXES,
-    delimiter_of,
-    import_pyarrow,
-    is_number,
-    read_csv,
-    records,
-)
+from semideep_ext.cli._cells import fault, is_missing
+from semideep_ext.cli._csv import SUFFIXES, delimiter_of, import_pyarrow, read_csv, records
+from semideep_ext.cli._parquet import declared_index, read_parquet
 
-_MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
+_NAMELESS = re.compile(r"Unnamed: [0-9]+\S*")  # as pandas and `read_csv` call such columns
 
 
 @dataclass(frozen=True)
@@ -33,51 +30,37 @@ class Table:
 
     path: str
     columns: dict[str, Any]
+    index: frozenset[str] = frozenset()  # columns without a name, or declared as an index
 
-    def numbers(self, name: str) -> np.ndarray:
-        """Give a column as finite floats, or say which cell is none.
+    def values(self, name: str) -> list[Any]:
+        """Give a column as Python objects."""
+        column = self.columns[name]
+        return list(column.tolist() if isinstance(column, np.ndarray) else column.to_pylist())
+
+    def numbers(self, name: str, allow_missing: bool = False) -> np.ndarray:
+        """Give a column as finite floats, or say which cell is none; missing ones may be NaN.
 
         Raises
         ------
         ValueError
         """
-        column = self.columns[name]
-        floats = _as_floats(column)
+        floats = _as_floats(self.columns[name])
         if floats is not None and np.isfinite(floats).all():
             return floats
-        values = column.tolist() if isinstance(column, np.ndarray) else column.to_pylist()
-        faults = [(row, fault) for row, value in enumerate(values) if (fault := _fault(value))]
-        if faults:
-            (row, fault), more = faults[0], len(faults) - 1
-            others = f" ({more} more in this column)" if more else ""
-            raise ValueError(f"{self._place(row)}, column {name!r}: {fault(name)}{others}")
-        return np.array([float(value) for value in values])  # spelled as Python spells numbers
+        values = self.values(name)
+        wrong = [
+            row
+            for row, value in enumerate(values)
+            if fault(value, name) and not (allow_missing and is_missing(value))
+        ]
+        if wrong:
+            others = f" ({len(wrong) - 1} more in this column)" if wrong[1:] else ""
+            said = fault(values[wrong[0]], name)
+            raise ValueError(f"{self.place(wrong[0])}, column {name!r}: {said}{others}")
+        return np.array([math.nan if is_missing(value) else float(value) for value in values])
 
-    def labels(self, name: str) -> np.ndarray | None:
-        """Give a column as integers if all values are, else as it is; None if all are missing.
-
-        Raises
-        ------
-        ValueError
-            If some values are missing.
-        """
-        column = self.columns[name]
-        values = column.tolist() if isinstance(column, np.ndarray) else column.to_pylist()
-        missing = [row for row, value in enumerate(values) if _is_no_label(value)]
-        if len(missing) == len(values):
-            return None
-        if missing:
-            more = f" ({len(missing) - 1} more in this column)" if missing[1:] else ""
-            raise ValueError(
-                f"{self._place(missing[0])}, column {name!r}: the label is missing{more}; fill it "
-                "in, or leave the row out"
-            )
-        try:
-            return np.array([int(value) if isinstance(value, str) else value for value in values])
-        except ValueError:
-            return np.array(values)
-
-    def _place(self, row: int) -> str:
+    def place(self, row: int) -> str:
+        """Name a row by file and, in text, line."""
         delimiter = delimiter_of(self.path)
         if delimiter is None:
             return f"{self.path}, row {row} (the first is 0)"
@@ -107,7 +90,7 @@ def read_table(path: str) -> Table:
     suffix = os.path.splitext(path)[1].lower()
     readers: dict[str, Callable[[str], list[tuple[str, Any]]]] = {
         **dict.fromkeys(SUFFIXES, read_csv),
-        ".parquet": _read_parquet,
+        ".parquet": read_parquet,
         ".npy": read_arrays,
         ".npz": read_arrays,
     }
@@ -117,24 +100,14 @@ def read_table(path: str) -> Table:
         what = "a folder, not a file" if os.path.isdir(path) else "no such file"
         raise FileNotFoundError(f"{path}: {what}")
     pairs = readers[suffix](path)
-    names = [name for name, _ in pairs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{path}: {names.count(twice)} columns are called {twice!r}; rename them")
+    for name, count in Counter(name for name, _ in pairs).items():
+        if count > 1:
+            raise ValueError(f"{path}: {count} columns are called {name!r}; rename them")
     if not pairs or not len(pairs[0][1]):
         raise ValueError(f"{path} holds no rows")
-    return Table(path, dict(pairs))
-
-
-def _read_parquet(path: str) -> list[tuple[str, Any]]:
-    pa = import_pyarrow()
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path}: {error}") from error
-    return list(zip(table.column_names, table.columns, strict=True))
+    index = declared_index(path) if suffix == ".parquet" else set()
+    index |= {name for name, _ in pairs if _NAMELESS.fullmatch(name)}
+    return Table(path, dict(pairs), frozenset(index))
 
 
 def _as_floats(column: Any) -> np.ndarray | None:
@@ -153,25 +126,3 @@ def _as_floats(column: Any) -> np.ndarray | None:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
     return floats
-
-
-def _fault(value: Any) -> Callable[[str], str] | None:
-    """Tell what is wrong with a value as a feature, given the column's name."""
-    if value is None or (isinstance(value, str) and value.strip().lower() in _MISSING):
-        return lambda name: "the value is missing; fill it in, or leave the row out"
-    if not is_number(value):
-        if isinstance(value, str) and is_number(value.replace(",", ".", 1)):
-            return lambda name: f"{value!r} is no number; write it with a point and without commas"
-        return lambda name: (
-            f"{value!r} is no number; encode the column as numbers, or leave it out: --drop "
-            f"{name!r} (--label if it holds the labels)"
-        )
-    if math.isnan(float(value)):
-        return lambda name: "the value is NaN; fill it in, or leave the row out"
-    if math.isinf(float(value)):
-        return lambda name: f"{value} is not finite; correct it, or leave the row out"
-    return None
-
-
-def _is_no_label(value: Any) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))

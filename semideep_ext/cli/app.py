@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from typing import Any, TextIO
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from semideep_ext.cli import bench, demo, experiment, info, select, train, weights
 from semideep_ext.cli._console import say
+from semideep_ext.cli._warnings import Warnings
 
 __all__ = ["app"]
 
@@ -19,30 +19,18 @@ class _Commands(TyperGroup):
     """Turns errors that the user can mend into one line and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
-            try:
+        try:
+            with warnings.catch_warnings(), Warnings() as shown:
+                warnings.showwarning = shown
                 return super().invoke(ctx)
-            except KeyboardInterrupt:
-                say("interrupted")
-                raise typer.Exit(130) from None
-            except BrokenPipeError:  # the reader of stdout has seen enough
-                raise
-            except (ValueError, ImportError, OSError, MemoryError) as error:
-                say(f"semideep {ctx.invoked_subcommand}: {error or type(error).__name__}")
-                raise typer.Exit(1) from None
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    text = " ".join(str(message).split())  # one line, whatever a library writes
-    print(f"warning: {text}", file=file or sys.stderr)
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # the reader of stdout has seen enough
+            raise
+        except (ValueError, ImportError, OSError, MemoryError) as error:
+            say(f"semideep {ctx.invoked_subcommand}: {error or type(error).__name__}")
+            raise typer.Exit(1) from None
 
 
 app = typer.Typer(

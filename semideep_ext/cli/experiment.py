@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from semideep_ext.cli import _options as o
 from semideep_ext.cli import _parsers as p
-from semideep_ext.cli._console import print_json, show_table, wants_progress
-from semideep_ext.cli._data import load_labelled
+from semideep_ext.cli._console import print_json, show_table
+from semideep_ext.cli._extras import require, require_networks, wants_progress
 from semideep_ext.cli._models import make_mlp
-from semideep_ext.weighting.defaults import TEST_SIZES
+from semideep_ext.cli._summary import effective_rows
+from semideep_ext.weighting.defaults import BATCH_SIZE, EPOCHS, LEARNING_RATE, TEST_SIZES
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SCORES = ("accuracy", "f1", "auc")
 EXAMPLES = """\b
@@ -47,15 +51,15 @@ def experiment(
             parser=p.at_least(1), metavar="INTEGER", help="Splits; an interval needs two."
         ),
     ] = 5,
-    epochs: o.Epochs = 50,
+    epochs: o.Epochs = EPOCHS,
     tune: Annotated[
         bool, typer.Option("--tune", help="Choose metric and lambda on training rows.")
     ] = False,
     metrics: o.Metrics = o.DEFAULT_METRICS,
     lambdas: o.Lambdas = o.DEFAULT_LAMBDAS,
-    hidden: o.Hidden = "16",
-    learning_rate: o.LearningRate = 0.01,
-    batch_size: o.BatchSize = 32,
+    hidden: o.Hidden = o.DEFAULT_HIDDEN,
+    learning_rate: o.LearningRate = LEARNING_RATE,
+    batch_size: o.BatchSize = BATCH_SIZE,
     device: o.Device = None,
     seed: Annotated[
         int, typer.Option(parser=p.at_least(0), metavar="INTEGER", help="Of the first split.")
@@ -85,7 +89,15 @@ def experiment(
     shares = list(TEST_SIZES) if test_sizes else list(dict.fromkeys(test_size or [0.2]))
     if not all(0 < share < 1 for share in shares):
         raise typer.BadParameter(f"{shares}: give shares between 0 and 1", param_hint="--test-size")
+    show_progress = wants_progress(progress)
+    require("semideep experiment", "experiment", "pandas", *(["joblib"] if jobs != 1 else []))
+    if report:
+        require("--report", "experiment", "jinja2", "matplotlib.figure", "scipy.stats")
+    require_networks("semideep experiment")
+    import numpy as np
+
     from semideep_ext.experiments.experiment import ExperimentRunner
+    from semideep_ext.weighting.diagnostics import WeightsWarning
 
     X, y, name = _rows(dataset, label, columns, drop)
     runner = ExperimentRunner(
@@ -105,26 +117,29 @@ def experiment(
         "batch_size": batch_size,
         "epochs": epochs,
         "tune_hyperparams": tune,
-        "verbose": wants_progress(progress),
+        "verbose": show_progress,
     }
     if len(shares) > 1:
         table = runner.run_test_size_experiment(X, y, name, **options)
     else:
         table = runner.run_dataset_experiment(X, y, name, test_size=shares[0], **options)
-    written = None
-    if report:
-        runner.generate_report()
-        written = str(Path(output_dir, "experiment_report.html"))
+    for note in runner.notes:
+        warnings.warn(note, WeightsWarning, stacklevel=1)
+    table["effective_rows"] = table["effective_share"] * table["n_train"]
+    written = str(Path(output_dir, "experiment_report.html")) if report else None
     if as_json:
         rows = table.to_dict("records")
         print_json({"dataset": name, "output_dir": output_dir, "report": written, "runs": rows})
     else:
         _show(table, output_dir, written)
+    if report:
+        runner.generate_report()
 
 
 def _rows(
     dataset: str, label: str | None, columns: list[str] | None, drop: list[str] | None
 ) -> tuple[np.ndarray, np.ndarray, str]:
+    from semideep_ext.cli._data import load_labelled
     from semideep_ext.experiments.datasets import DATASETS, load_dataset
 
     if dataset in DATASETS:
@@ -146,11 +161,13 @@ def _rows(
 
 def _show(table: Any, output_dir: str, written: str | None) -> None:
     """Means over seeds; whether they differ is for the report to say."""
-    means = table.groupby(["dataset", "weight_type"], sort=False)[list(SCORES)].mean()
+    shown = [*SCORES, "effective_rows", "n_train"]
+    means = table.groupby(["dataset", "weight_type"], sort=False)[shown].mean()
     rows = [
-        (*index, *map(float, scores))
-        for index, scores in zip(means.index, means.to_numpy(), strict=True)
+        (*index, *map(float, scores), effective_rows(effective, round(n)))
+        for index, (*scores, effective, n) in zip(means.index, means.to_numpy(), strict=True)
     ]
-    show_table(("dataset", "weights", *SCORES), rows, "means over splits")
+    header = ("dataset", "weights", *SCORES, "effective rows")
+    show_table(header, rows, "means over splits")
     end = written or "(--report says which differences are shown, with intervals)"
     print(f"written to {output_dir}; report: {end}")

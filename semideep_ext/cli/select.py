@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from semideep_ext.cli import _options as o
 from semideep_ext.cli import _parsers as p
-from semideep_ext.cli._console import print_json, show_table, wants_progress
-from semideep_ext.cli._data import advise_scaling, load
-from semideep_ext.cli._models import make_estimator, make_mlp
-from semideep_ext.cli._outputs import COLUMNS, write_columns
+from semideep_ext.cli._console import print_json, say, show_table
+from semideep_ext.cli._extras import require_networks, require_writer, wants_progress
+from semideep_ext.cli._summary import effective_rows
+from semideep_ext.weighting.defaults import BATCH_SIZE, EPOCHS, LEARNING_RATE
 
+if TYPE_CHECKING:
+    import numpy as np
+
+WRITTEN = (
+    "metric",
+    "lambda_given",
+    "lambda_",
+    "mean",
+    "standard_error",
+    "effective_share",
+    "effective_rows",
+)
 EXAMPLES = """\b
 Examples:
   semideep select train.csv test.csv --label diagnosis --standardize
@@ -23,6 +34,8 @@ Examples:
 
 
 def _check_scoring(name: str | None) -> str | None:
+    if name is None:
+        return None
     from sklearn.metrics import get_scorer_names
 
     return p.one_of(get_scorer_names())(name)
@@ -48,10 +61,10 @@ def select(
     standardize: o.Standardize = False,
     columns: o.Columns = None,
     drop: o.Drop = None,
-    hidden: o.Hidden = "16",
-    epochs: o.Epochs = 50,
-    learning_rate: o.LearningRate = 0.001,
-    batch_size: o.BatchSize = 32,
+    hidden: o.Hidden = o.DEFAULT_HIDDEN,
+    epochs: o.Epochs = EPOCHS,
+    learning_rate: o.LearningRate = LEARNING_RATE,
+    batch_size: o.BatchSize = BATCH_SIZE,
     device: o.Device = None,
     seed: o.Seed = 0,
     plot: Annotated[
@@ -64,7 +77,7 @@ def select(
             "--output",
             "-o",
             metavar="FILE",
-            callback=p.output_file(*COLUMNS[:-1]),
+            callback=p.output_file(*o.COLUMNS[:-1]),
             help="The table as a file.",
         ),
     ] = None,
@@ -80,6 +93,16 @@ def select(
         raise typer.BadParameter(
             "mlp is for classification here: choose another", param_hint="--model"
         )
+    show_progress = wants_progress(progress)
+    require_writer("--output", output)
+    require_writer("--plot", plot)
+    if model == "mlp":
+        require_networks("--model mlp")
+    import numpy as np
+
+    from semideep_ext.cli._data import advise_scaling, load
+    from semideep_ext.cli._models import make_estimator, make_mlp
+    from semideep_ext.cli._outputs import write_columns
     from semideep_ext.estimators.selection import select_best_distance_metric
 
     data = load(train, test, label, columns, drop, standardize, task)
@@ -96,21 +119,19 @@ def select(
         chosen,
         data.X,
         data.labels,
-        data.X_test,
+        data.resembled,
         metrics,
         lambdas,
         cv,
-        wants_progress(progress),
+        show_progress,
         scoring=scoring,
         importance_weighted=importance_weighted,
         random_state=seed,
         **options,
     )
-    if plot is not None:
-        _draw(found.table, plot)
-    if output is not None:
-        names = ("metric", "lambda_given", "lambda_", "mean", "standard_error", "effective_share")
-        write_columns(output, {n: _column(found.table, n) for n in names})
+    n = len(data.X)
+    table = [{**row, "effective_rows": row["effective_share"] * n} for row in found.table]
+    _warn_of_collapsed(table)
     if as_json:
         print_json(
             {
@@ -118,15 +139,31 @@ def select(
                 "lambda": found.lambda_,
                 "score": found.score,
                 "unweighted": found.unweighted,
-                "table": found.table,
+                "table": table,
                 **data.facts(),
             }
         )
     else:
-        _show(found)
+        _show(found, table, n)
+    if output is not None:
+        write_columns(output, {name: _column(table, name) for name in WRITTEN})
+    if plot is not None:
+        _draw(table, plot)
+
+
+def _warn_of_collapsed(table: list[dict[str, Any]]) -> None:
+    collapsed = [row for row in table if "collapsed" in row["problems"]]
+    if collapsed:
+        say(
+            f"warning: with {len(collapsed)} of {len(table)} pairs of metric and lambda, the "
+            "weights amount to less than a tenth of the rows (Kish): --lambdas median fits the "
+            "distances, as smaller numbers may"
+        )
 
 
 def _column(table: list[dict[str, Any]], name: str) -> np.ndarray:
+    import numpy as np
+
     values = [row[name] for row in table]
     return np.array([str(v) for v in values] if name == "lambda_given" else values)
 
@@ -139,19 +176,20 @@ def _draw(table: list[dict[str, Any]], path: str) -> None:
     write_atomically(path, lambda f: figure.savefig(f, format="png", dpi=120))
 
 
-def _show(found: Any) -> None:
+def _show(found: Any, table: list[dict[str, Any]], n: int) -> None:
     rows = [
         (
             row["metric"],
             str(row["lambda_given"]),
             row["mean"],
             row["standard_error"],
-            f"{row['effective_share']:.1%}",
+            effective_rows(row["effective_rows"], n),
             ", ".join(row["problems"]),
         )
-        for row in found.table
+        for row in table
     ]
     none = found.unweighted
-    rows.append(("unweighted", "", none["mean"], none["standard_error"], "100.0%", ""))
-    show_table(("metric", "lambda", "score", "std. error", "effective", "problems"), rows)
+    all_rows = effective_rows(n, n)
+    rows.append(("unweighted", "", none["mean"], none["standard_error"], all_rows, ""))
+    show_table(("metric", "lambda", "score", "std. error", "effective rows", "problems"), rows)
     print(f"best: {found.metric}, lambda {found.lambda_:.6g}, score {found.score:.4f}")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from semideep_ext.cli import _options as o
 from semideep_ext.cli import _parsers as p
-from semideep_ext.cli._console import print_json, show_table, wants_progress
-from semideep_ext.cli._data import Data, load, settle_metric
-from semideep_ext.cli._fits import Fit, Settings, fit
-from semideep_ext.cli._outputs import COLUMNS, write_columns
+from semideep_ext.cli._console import print_json, say, show_table
+from semideep_ext.cli._extras import require_networks, require_writer, wants_progress
+from semideep_ext.cli._summary import decay, effective_rows, sizes
+from semideep_ext.weighting.defaults import BATCH_SIZE, EPOCHS, LEARNING_RATE
+from semideep_ext.weighting.weightings import UNWEIGHTED, WEIGHTINGS
 
-WEIGHTS = ("distance", "idw", "none")
 EXAMPLES = """\b
 Examples:
   semideep train train.csv test.csv --label diagnosis --standardize --predictions predicted.csv
@@ -33,13 +31,13 @@ def train(
     weights: Annotated[
         str,
         typer.Option(
-            metavar="|".join(WEIGHTS),
-            callback=p.one_of(WEIGHTS),
-            help="Of the formula; 1/(d + 0.001); or unweighted.",
+            metavar="|".join(WEIGHTINGS),
+            callback=p.one_of(WEIGHTINGS),
+            help="; ".join(f"{name}: {w.title}" for name, w in WEIGHTINGS.items()) + ".",
         ),
     ] = "distance",
     metric: o.Metric = "euclidean",
-    lambda_: o.Lambda = "0.8",
+    lambda_: o.Lambda = o.DEFAULT_LAMBDA,
     normalize: Annotated[
         bool,
         typer.Option("--normalize/--no-normalize", help="Divide the weights by their mean."),
@@ -47,10 +45,10 @@ def train(
     standardize: o.Standardize = False,
     columns: o.Columns = None,
     drop: o.Drop = None,
-    hidden: o.Hidden = "16",
-    epochs: o.Epochs = 100,
-    learning_rate: o.LearningRate = 0.001,
-    batch_size: o.BatchSize = 32,
+    hidden: o.Hidden = o.DEFAULT_HIDDEN,
+    epochs: o.Epochs = EPOCHS,
+    learning_rate: o.LearningRate = LEARNING_RATE,
+    batch_size: o.BatchSize = BATCH_SIZE,
     device: o.Device = None,
     seed: o.Seed = 0,
     checkpoint: Annotated[
@@ -68,8 +66,8 @@ def train(
         str | None,
         typer.Option(
             metavar="FILE",
-            callback=p.output_file(*COLUMNS),
-            help=f"For the test rows: {', '.join(COLUMNS[:-1])}, or - for CSV on stdout.",
+            callback=p.output_file(*o.COLUMNS),
+            help=f"For the test rows: {', '.join(o.COLUMNS[:-1])}, or - for CSV on stdout.",
         ),
     ] = None,
     progress: o.Progress = None,
@@ -78,14 +76,25 @@ def train(
     """Train on weighted rows; predict and score test rows.
 
     Scores are given if the test rows have the column of the labels, too. It is read for them only.
+    The same model is trained without weights then, and its scores stand beside.
     """
-    p.check_outputs(
-        [train, test], {"--predictions": predictions, "--checkpoint": checkpoint}, as_json
-    )
+    outputs = {"--predictions": predictions, "--checkpoint": checkpoint}
+    p.check_outputs([train, test], outputs, as_json)
     _check_checkpoint(model, checkpoint, resume)
-    data = load(train, test, label, columns, drop, standardize, task)
-    if weights != "none":
+    show_progress = wants_progress(progress)
+    require_writer("--predictions", predictions)
+    if model == "mlp":
+        require_networks("--model mlp")
+    from semideep_ext.cli._data import advise_on_test_rows, load, settle_metric
+    from semideep_ext.cli._fits import Settings, fit, score
+    from semideep_ext.cli._outputs import write_columns
+    from semideep_ext.weighting.scales import resolve_lambda
+
+    data = load(train, test, label, columns, drop, standardize, task, scored=True)
+    advise_on_test_rows(data)
+    if weights != UNWEIGHTED:
         metric = settle_metric(data, metric)
+        lambda_ = float(resolve_lambda(lambda_, data.X, data.resembled, metric))
     settings = Settings(
         model,
         task,
@@ -101,18 +110,25 @@ def train(
         seed,
         checkpoint,
         resume,
-        wants_progress(progress),
+        show_progress,
     )
     fitted = fit(data, settings)
     if predictions is not None:
-        write_columns(predictions, _prediction_columns(fitted))
+        write_columns(predictions, fitted.columns())
+    scores, unweighted = score(data, fitted, task), None
+    if scores is not None and weights != UNWEIGHTED:
+        unweighted = score(data, fit(data, settings.unweighted()), task)
+    if scores is not None and scores.get("r2", 0.0) < 0:
+        say(f"note: r2 {scores['r2']:.2f} is below 0: the mean of the test labels is nearer")
     found = {
         "model": model,
         "task": task,
         "weights": weights,
-        "metric": None if weights == "none" else metric,
-        "diagnostics": _diagnostics(fitted),
-        "scores": _scores(data, fitted, task, f"{test}, column {label!r}"),
+        "metric": None if weights == UNWEIGHTED else metric,
+        "lambda": lambda_ if WEIGHTINGS[weights].kernel == "exponential" else None,
+        "diagnostics": fitted.diagnostics(),
+        "scores": scores,
+        "unweighted": unweighted,
         "history": fitted.history,
         "predictions": predictions,
         "checkpoint": checkpoint,
@@ -134,45 +150,24 @@ def _check_checkpoint(model: str, checkpoint: str | None, resume: bool) -> None:
         raise typer.BadParameter("it needs --model mlp and --checkpoint", param_hint="--resume")
 
 
-def _prediction_columns(fitted: Fit) -> dict[str, np.ndarray]:
-    columns = {"prediction": fitted.predictions}
-    if fitted.probabilities is not None and fitted.classes is not None:
-        for label, p in zip(fitted.classes.tolist(), fitted.probabilities.T, strict=True):
-            columns[f"probability_{label}"] = p
-    return columns
-
-
-def _scores(data: Data, fitted: Fit, task: str, name: str) -> dict[str, float] | None:
-    """Score by the test rows' labels, as `WeightedTrainer.evaluate` does."""
-    if data.y_test is None:
-        return None
-    from semideep_ext.training.tasks import TASKS
-
-    scorer = TASKS[task](data.labels, len(data.X), "the training labels")
-    targets = scorer.targets(data.y_test, len(data.X_test), name).numpy()
-    p = fitted.predictions if fitted.probabilities is None else fitted.probabilities
-    return scorer.scores(targets, p)
-
-
-def _diagnostics(fitted: Fit) -> dict[str, Any] | None:
-    from semideep_ext.weighting.diagnostics import diagnose_weights
-
-    w = fitted.sample_weights
-    return None if w is None else dataclasses.asdict(diagnose_weights(w))
-
-
 def _show(found: dict[str, Any]) -> None:
-    d, scores = found["diagnostics"], found["scores"]
-    rows = [("rows", f"{found['n']} towards {found['m']}, {len(found['features'])} features")]
+    d, scores, unweighted = found["diagnostics"], found["scores"], found["unweighted"]
+    rows = [sizes(found)]
     if d is None:
         rows.append(("weights", "none"))
     else:
-        rows.append(("weights", f"{found['weights']}, {found['metric']}"))
-        rows.append(("effective rows", f"{d['effective_sample_size']:.1f} of {d['n']} (Kish)"))
+        rows.append(("weights", f"{found['weights']}, {found['metric']}{decay(found['lambda'])}"))
+        effective = effective_rows(d["effective_sample_size"], d["n"])
+        rows.append(("effective rows", f"{effective} (Kish)"))
     if found["history"]:
         rows.append(("last training loss", f"{found['history']['train_loss'][-1]:.4g}"))
-    rows += [(name, f"{value:.4f}") for name, value in (scores or {}).items()]
-    if scores is None:
-        rows.append(("scores", "none: the test rows have no labels"))
     rows += [(k, found[k]) for k in ("predictions", "checkpoint") if found[k]]
+    if scores is None:
+        rows.append(("scores", "none: the test rows have no labels that can be scored by"))
     show_table(("", ""), rows)
+    if scores is not None:
+        columns = (
+            {"unweighted": scores} if d is None else {"weighted": scores, "unweighted": unweighted}
+        )
+        lines = [(name, *(column[name] for column in columns.values())) for name in scores]
+        show_table(("score", *columns), lines)

@@ -125,6 +125,12 @@ class ExperimentRunner(Results):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         super().__init__(output_dir)
 
+    @property
+    def notes(self) -> list[str]:
+        """Warnings about the weights, of all experiments so far, each once."""
+        notes = (note for experiment in self._experiments.values() for note in experiment.notes)
+        return list(dict.fromkeys(notes))
+
     def run_single_experiment(
         self,
         X_train: Any,
@@ -215,7 +221,7 @@ class ExperimentRunner(Results):
         tune_hyperparams : bool, default True
             Choose metric and lambda by cross-validation over the training rows of each split: the
             best weighting, also where it is not shown better than none, as comparing the two is the
-            experiment; the report counts where it was. False takes euclidean and 0.8.
+            experiment; the report counts where it was. False takes euclidean and "median".
         verbose : bool, default True
             Show a progress bar.
 

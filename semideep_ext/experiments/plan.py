@@ -19,7 +19,8 @@ from semideep_ext.experiments.splits import make_split, split_rows
 from semideep_ext.weighting.weightings import UNWEIGHTED, WEIGHTINGS
 
 NOT_APPLICABLE = "n/a"
-DEFAULT_WEIGHTING = {"distance_metric": "euclidean", "lambda_": 0.8}
+# The median fits any data: with a number, some have few rows that are near.
+DEFAULT_WEIGHTING = {"distance_metric": "euclidean", "lambda_": "median"}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from semideep_ext.experiments.statistics import (
     NO_INTERVAL,
     REFERENCE,
 )
+from semideep_ext.op.metrics import KERNELS
 from semideep_ext.weighting.weightings import UNWEIGHTED, WEIGHTINGS, Weighting
 
 if TYPE_CHECKING:
@@ -227,8 +228,10 @@ def _diagnostics(experiment: Experiment) -> Table:
 
 def _choice(run: dict[str, Any], weighting: Weighting) -> str:
     metric: str = run["distance_metric"]
-    decays = weighting.kernel == "exponential"  # no other kernel has a lambda
-    return f"{metric}, lambda {run['lambda_']:g}" if decays else metric
+    if weighting.kernel is None or KERNELS[weighting.kernel].parameter != "lambda":
+        return metric
+    lambda_ = run["lambda_"]
+    return f"{metric}, lambda {lambda_ if isinstance(lambda_, str) else format(lambda_, 'g')}"
 
 
 def _manifest_table(manifest: dict[str, Any]) -> Table:

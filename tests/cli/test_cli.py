@@ -66,6 +66,31 @@ def test_every_command_has_help_with_an_example(command):
     assert f"\n    semideep {command} " in shown and "--json" in shown
 
 
+HEAVY = {"torch", "numpy", "sklearn", "pandas", "pyarrow", "matplotlib"}
+
+
+@pytest.mark.parametrize("typed", ["--help", *(f"{command} --help" for command in COMMANDS)])
+def test_help_is_shown_before_anything_heavy_is_imported(run_python, typed):
+    called = f"from semideep_ext import cli; cli.main({typed.split()})"
+    done = run_python(f"import sys; {called}; print(*sys.modules)")
+    assert "Usage: semideep" in done.stdout
+    assert not HEAVY & set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("typed", ["semideep tr", "semideep select a.csv b.csv --me"])
+def test_a_shell_completes_before_anything_heavy_is_imported(run_python, typed):
+    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules))\n"
+    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = run_python(
+        f"{code}from semideep_ext import cli; cli.main([])",
+        _SEMIDEEP_COMPLETE="complete_bash",
+        **asked,
+    )
+    first, *_, modules = done.stdout.splitlines()
+    assert first.startswith(typed.split()[-1]), done.stderr
+    assert not HEAVY & set(modules.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -135,6 +160,26 @@ def test_a_card_that_is_not_there_is_one_line(small, monkeypatch):
 def test_a_warning_of_several_lines_is_shown_as_one(monkeypatch):
     monkeypatch.setattr(demo, "run_demo", lambda *_: warnings.warn("one\n\ntwo", stacklevel=1))
     assert ran("demo").stderr == "warning: one two\n"
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("ending", [None, KeyboardInterrupt, ValueError("the end")])
+def test_warnings_that_differ_in_numbers_only_are_shown_once_with_a_count(monkeypatch, ending):
+    def warn(*_):
+        for i in range(58):
+            warnings.warn(f"no end after {10 * i} steps, of which {i / 3} count", stacklevel=1)
+        warnings.warn("something else", stacklevel=1)
+        if ending is not None:
+            raise ending
+
+    monkeypatch.setattr(demo, "run_demo", warn)
+    lines = run("demo").stderr.splitlines()
+    assert lines[:3] == [
+        "warning: no end after 0 steps, of which 0.0 count",
+        "warning: something else",
+        "warning: 57 more like this: no end after 0 steps, of which 0.0 count",
+    ]
+    assert len(lines) == 3 + (ending is not None)
 
 
 def test_main_returns_the_exit_code():

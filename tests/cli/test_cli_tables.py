@@ -20,6 +20,8 @@ from sklearn.preprocessing import StandardScaler
 import semideep_ext
 from semideep_ext import diagnose_weights, distance_weights
 
+OF_THE_OP = ["--lambda", "0.8"]  # the op's own default, where median is that of the command
+
 
 @pytest.mark.filterwarnings("ignore::semideep_ext.WeightsWarning")  # of cosine on raw columns
 def test_weights_are_those_of_the_op(cancer):
@@ -31,7 +33,7 @@ def test_weights_are_those_of_the_op(cancer):
 def test_weights_have_the_same_bits_in_every_format(small, suffix):
     from pyarrow import parquet
 
-    ran("weights", *small, "-o", f"w{suffix}")
+    ran("weights", *small, *OF_THE_OP, "-o", f"w{suffix}")
     readers = {
         ".npy": np.load,
         ".npz": lambda path: np.load(path)["weight"],
@@ -50,7 +52,7 @@ def test_a_dash_writes_csv_on_stdout_and_nothing_else(small):
 
 
 def test_json_is_one_document_with_weights_and_diagnostics(small):
-    found = json.loads(ran("weights", *small, "--json", "--lambda", "median").stdout)
+    found = json.loads(ran("weights", *small, "--json").stdout)
     assert diagnose_weights(found["weights"]).effective_sample_size == pytest.approx(
         found["diagnostics"]["effective_sample_size"]
     )
@@ -61,14 +63,14 @@ def test_json_is_one_document_with_weights_and_diagnostics(small):
 
 
 def test_the_summary_says_what_the_weights_amount_to(small):
-    shown = ran("weights", *small, "--normalize").stdout
+    shown = ran("weights", *small, *OF_THE_OP, "--normalize").stdout
     w = distance_weights([[0, 1], [1, 0.5], [2, 3.5], [0.5, 1.5]], [[0, 1], [1, 2.0]])
     assert f"{diagnose_weights(w).effective_sample_size:.1f} of 4" in shown
     assert "euclidean, exponential, lambda 0.8" in shown
 
 
 def test_standardize_scales_by_the_training_rows(cancer):
-    ran("weights", *cancer, "--standardize", "-o", "w.npy")
+    ran("weights", *cancer, *OF_THE_OP, "--standardize", "-o", "w.npy")
     scaler = StandardScaler().fit(X)
     expected = distance_weights(scaler.transform(X), scaler.transform(X_TEST))
     np.testing.assert_allclose(np.load("w.npy"), expected, rtol=1e-12)
@@ -95,13 +97,14 @@ def test_auto_says_which_metric_and_why(cancer):
 @pytest.mark.filterwarnings("ignore::semideep_ext.WeightsWarning")
 def test_normalize_holds_where_weights_underflow(small):
     Path("test.csv").write_text("a,b\n1000,1000\n")
-    raw = json.loads(ran("weights", *small, "--json").stdout)
-    scaled = json.loads(ran("weights", *small, "--normalize", "--json").stdout)
+    raw = json.loads(ran("weights", *small, *OF_THE_OP, "--json").stdout)
+    scaled = json.loads(ran("weights", *small, *OF_THE_OP, "--normalize", "--json").stdout)
     assert max(raw["weights"]) == 0.0
     assert np.mean(scaled["weights"]) == pytest.approx(1.0)
 
 
 def test_columns_are_matched_by_name_and_may_be_chosen_or_left_out(small):
+    small = [*small, *OF_THE_OP]
     both = ran("weights", *small, "--json").stdout
     assert ran("weights", *small, "--columns", "a,b", "--json").stdout == both
     only = json.loads(ran("weights", *small, "--drop", "b", "--json").stdout)
@@ -128,7 +131,7 @@ def test_arrays_and_parquet_give_the_weights_of_the_csv(small):
         ["train.parquet", "test.parquet", "--label", "y"],
         ["train.parquet", "test.csv", "--label", "y"],
     ):
-        found = json.loads(ran("weights", *files, "--json").stdout)
+        found = json.loads(ran("weights", *files, *OF_THE_OP, "--json").stdout)
         np.testing.assert_array_equal(found["weights"], expected)
 
 
@@ -263,12 +266,6 @@ def test_an_array_is_known_by_what_it_holds_not_by_its_suffix(small):
     np.save("rows.npy", [[0.0], [1.0]])
     Path("rows.npy").rename("rows.npz")
     assert json.loads(ran("weights", "rows.npz", "rows.npz", "--json").stdout)["n"] == 2
-
-
-def test_a_missing_label_is_refused_by_line(small):
-    Path("train.csv").write_text("a,b,y\n0,1,no\n1,2,yes\n2,3,\n")
-    said = refused("select", *small)
-    assert "train.csv, line 4, column 'y': the label is missing; fill it in, or leave" in said
 
 
 @pytest.mark.parametrize(
