@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -104,6 +105,7 @@ def select(
     from semideep_ext.cli._models import make_estimator, make_mlp
     from semideep_ext.cli._outputs import write_columns
     from semideep_ext.estimators.selection import select_best_distance_metric
+    from semideep_ext.weighting.diagnostics import WeightsWarning
 
     data = load(train, test, label, columns, drop, standardize, task)
     advise_scaling(data, metrics)
@@ -115,20 +117,23 @@ def select(
         options["device"] = device
     else:
         chosen = make_estimator(model, task, seed)
-    found = select_best_distance_metric(
-        chosen,
-        data.X,
-        data.labels,
-        data.resembled,
-        metrics,
-        lambdas,
-        cv,
-        show_progress,
-        scoring=scoring,
-        importance_weighted=importance_weighted,
-        random_state=seed,
-        **options,
-    )
+    with warnings.catch_warnings():
+        # The sentence says so, beside the table.
+        warnings.filterwarnings("ignore", "no weighting is shown better", WeightsWarning)
+        found = select_best_distance_metric(
+            chosen,
+            data.X,
+            data.labels,
+            data.resembled,
+            metrics,
+            lambdas,
+            cv,
+            show_progress,
+            scoring=scoring,
+            importance_weighted=importance_weighted,
+            random_state=seed,
+            **options,
+        )
     n = len(data.X)
     table = [{**row, "effective_rows": row["effective_share"] * n} for row in found.table]
     _warn_of_collapsed(table)
@@ -138,6 +143,8 @@ def select(
                 "metric": found.metric,
                 "lambda": found.lambda_,
                 "score": found.score,
+                "weighting": found.weighting,
+                "sentence": found.sentence,
                 "unweighted": found.unweighted,
                 "table": table,
                 **data.facts(),
@@ -183,6 +190,7 @@ def _show(found: Any, table: list[dict[str, Any]], n: int) -> None:
             str(row["lambda_given"]),
             row["mean"],
             row["standard_error"],
+            f"{row['difference']:+.4f}",
             effective_rows(row["effective_rows"], n),
             ", ".join(row["problems"]),
         )
@@ -190,6 +198,7 @@ def _show(found: Any, table: list[dict[str, Any]], n: int) -> None:
     ]
     none = found.unweighted
     all_rows = effective_rows(n, n)
-    rows.append(("unweighted", "", none["mean"], none["standard_error"], all_rows, ""))
-    show_table(("metric", "lambda", "score", "std. error", "effective rows", "problems"), rows)
-    print(f"best: {found.metric}, lambda {found.lambda_:.6g}, score {found.score:.4f}")
+    rows.append(("unweighted", "", none["mean"], none["standard_error"], "", all_rows, ""))
+    header = ("metric", "lambda", found.scoring, "std. error", "difference", "effective rows")
+    show_table((*header, "problems"), rows)
+    print(found.sentence)

@@ -37,16 +37,18 @@ def test_select_gives_the_table_of_the_function(cancer):
         ran("select", *cancer, *FEW, "--plot", "heat.png", "-o", "scores.csv", "--json").stdout
     )
     scaler = StandardScaler().fit(X)
-    expected = semideep_ext.select_best_distance_metric(
-        LogisticRegression(max_iter=1000),
-        scaler.transform(X),
-        Y,
-        scaler.transform(X_TEST),
-        ["euclidean", "cosine"],
-        [0.5, "median"],
-        verbose=False,
-    )
+    with pytest.warns(semideep_ext.WeightsWarning, match="no weighting is shown better"):
+        expected = semideep_ext.select_best_distance_metric(
+            LogisticRegression(max_iter=1000),
+            scaler.transform(X),
+            Y,
+            scaler.transform(X_TEST),
+            ["euclidean", "cosine"],
+            [0.5, "median"],
+            verbose=False,
+        )
     assert (found["metric"], found["lambda"], found["score"]) == tuple(expected)
+    assert (found["weighting"], found["sentence"]) == (expected.weighting, expected.sentence)
     assert [row["mean"] for row in found["table"]] == [row["mean"] for row in expected.table]
     with open("scores.csv") as f:
         rows = list(csv.DictReader(f))
@@ -57,10 +59,10 @@ def test_select_gives_the_table_of_the_function(cancer):
 
 def test_select_prints_a_table_with_the_best(cancer):
     shown = ran("select", *cancer, *FEW).stdout.splitlines()
-    header = "metric lambda score std. error effective rows problems"
+    header = "metric lambda f1 std. error difference effective rows problems"
     assert " ".join(shown[0].split()) == header
     first = [line.split()[0] for line in shown[1:]]
-    assert first == ["euclidean", "euclidean", "cosine", "cosine", "unweighted", "best:"]
+    assert first == ["euclidean", "euclidean", "cosine", "cosine", "unweighted", "no"]
 
 
 def test_select_trains_networks_too(small):
