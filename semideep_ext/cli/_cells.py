@@ -64,21 +64,21 @@ def fault(value: Any, column: str) -> str | None:
     return None
 
 
-def as_label(value: Any) -> Any:
-    """Give a label as an integer if it is written as one, other text without blanks around it.
+def as_label(value: Any) -> int | str:
+    """Give a label as an integer if it is written as one, else as text without blanks around it.
 
-    Floats that are integers become those, so that 1.0 of one file is 1 of the other. Fractions are
-    text, as scikit-learn takes no such classes.
+    Floats that are integers become those, so that 1.0 of one file is 1 of the other. Fractions and
+    dates are text, as scikit-learn takes no such classes.
 
     Examples
     --------
     >>> [as_label(value) for value in (" cat", "1", "1.0", 1.0, "0.5", 0.5, "007", "+7", "1_2")]
     ['cat', 1, 1, 1, '0.5', '0.5', '007', '+7', '1_2']
     """
-    text = value.strip() if isinstance(value, str) else repr(value)
-    if isinstance(value, (str, float)):
-        return int(float(text)) if _INTEGER.fullmatch(text) else text
-    return value
+    if isinstance(value, int):
+        return value
+    text = str(value).strip()
+    return int(float(text)) if _INTEGER.fullmatch(text) else text
 
 
 def listed(values: list[Any], most: int = 5) -> str:

@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-_NETWORKS = ("accelerate", "safetensors.torch")
+_NETWORKS = ("safetensors.torch", "accelerate")
 _WRITERS = {".parquet": ("cli", "pyarrow.parquet"), ".png": ("experiment", "matplotlib.figure")}
 
 
@@ -29,7 +29,7 @@ def require(option: str, extra: str, *modules: str) -> None:
             ) from error
 
 
-def require_networks(option: str = "training networks") -> None:
+def require_networks(option: str = "this command") -> None:
     """Import what `WeightedTrainer` needs."""
     require(option, "train", *_NETWORKS)
 

@@ -22,7 +22,7 @@ class Settings:
     task: str
     weights: str  # a name in WEIGHTINGS
     metric: str
-    lambda_: float
+    lambda_: float | str  # "median" only where nothing is weighed
     normalize: bool
     hidden: Sequence[int]
     epochs: int

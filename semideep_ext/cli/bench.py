@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from semideep_ext.cli import _options as o
 from semideep_ext.cli import _parsers as p
-from semideep_ext.cli._console import print_json
+from semideep_ext.cli._console import print_json, say
 from semideep_ext.op.metrics import METRICS
 
+if TYPE_CHECKING:
+    from semideep_ext.benchmark.cells import Cell
+
+BYTES = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20}
+SECONDS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
+NOTABLE = 1.0  # seconds of a call; all contestants take some hundred times as long
 EXAMPLES = "\b\nExample:\n  semideep bench --metric cosine --n 2000 --m 1000 --d 64"
 
 
@@ -54,6 +63,7 @@ def bench(
     try:
         from semideep_ext.benchmark.bench import compete, table, versions
         from semideep_ext.benchmark.cells import Cell
+        from semideep_ext.benchmark.contestants import UnsupportedError
         from semideep_ext.op.testing import DEVICES
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}: pip install 'semideep_ext[bench]'") from error
@@ -61,9 +71,42 @@ def bench(
     if device not in DEVICES:
         raise ValueError(f"--device {device}: no card, or no kernels for it; give cpu")
     cell = Cell(metric, n, m, d, dtype, backward, bits, threads, device)
-    outcomes = compete(cell)
+    _check_size(cell)
+    try:
+        outcomes = compete(cell)
+    except UnsupportedError as error:
+        raise ValueError(f"n={n}, m={m}, d={d}: {error}; give fewer rows") from error
     if as_json:
         found = {"cell": dataclasses.asdict(cell), "versions": versions(), "contestants": outcomes}
         print_json(found)
     else:
         print(table(outcomes))
+
+
+def _check_size(cell: Cell) -> None:
+    """Refuse what does not fit into memory, before it is drawn; say what takes long."""
+    from semideep_ext.benchmark.cells import bytes_needed, seconds_expected
+
+    needed, free, seconds = bytes_needed(cell), _free_bytes(), seconds_expected(cell)
+    size = f"n={cell.n}, m={cell.m}, d={cell.d}"
+    cost = f"about {_with_unit(needed, BYTES)} of memory and {_with_unit(seconds, SECONDS)} a call"
+    if needed > free:
+        raise ValueError(f"{size}: {cost}; {_with_unit(free, BYTES)} are free: give fewer rows")
+    if seconds > NOTABLE:
+        say(f"note: {size}: {cost}")
+
+
+def _with_unit(value: float, units: Mapping[str, float]) -> str:
+    """Write a number in the largest unit of which it is more than one."""
+    unit = next((unit for unit, size in units.items() if value > size), [*units][-1])
+    return f"{value / units[unit]:.3g} {unit}"
+
+
+def _free_bytes() -> float:
+    """Tell the memory that can be had without swapping; infinite where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return math.inf
+    (found,) = [line.split()[1] for line in lines if line.startswith("MemAvailable:")] or ["inf"]
+    return float(found) * 1024

@@ -11,6 +11,7 @@ import typer
 from semideep_ext.cli import _options as o
 from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._console import print_json
+from semideep_ext.cli._extras import require, require_networks
 
 EXAMPLES = "\b\nExample:\n  semideep demo --seeds 5 --output-dir pictures"
 
@@ -26,6 +27,8 @@ def demo(
     as_json: o.Json = False,
 ) -> None:
     """Compare the weightings on breast-cancer data."""
+    require("this command", "experiment", "matplotlib.figure", "scipy.stats")
+    require_networks()
     from semideep_ext.experiments.demo import run_demo
 
     if not as_json:

@@ -90,10 +90,10 @@ def experiment(
     if not all(0 < share < 1 for share in shares):
         raise typer.BadParameter(f"{shares}: give shares between 0 and 1", param_hint="--test-size")
     show_progress = wants_progress(progress)
-    require("semideep experiment", "experiment", "pandas", *(["joblib"] if jobs != 1 else []))
+    require("this command", "experiment", "pandas", *(["joblib"] if jobs != 1 else []))
     if report:
         require("--report", "experiment", "jinja2", "matplotlib.figure", "scipy.stats")
-    require_networks("semideep experiment")
+    require_networks()
     import numpy as np
 
     from semideep_ext.experiments.experiment import ExperimentRunner

@@ -119,7 +119,7 @@ def train(
     if scores is not None and weights != UNWEIGHTED:
         unweighted = score(data, fit(data, settings.unweighted()), task)
     if scores is not None and scores.get("r2", 0.0) < 0:
-        say(f"note: r2 {scores['r2']:.2f} is below 0: the mean of the test labels is nearer")
+        say(f"note: r2 {scores['r2']:.3g} is below 0: the mean of the test labels is nearer")
     found = {
         "model": model,
         "task": task,

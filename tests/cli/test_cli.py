@@ -14,6 +14,8 @@ import torch
 from cli_runner import FEW, misused, ran, refused, run, subprocess_of
 
 from semideep_ext import cli
+from semideep_ext.benchmark import bench
+from semideep_ext.benchmark.contestants import UnsupportedError
 from semideep_ext.experiments import demo
 
 COMMANDS = ("weights", "select", "train", "experiment", "bench", "demo", "info")
@@ -182,6 +184,33 @@ def test_warnings_that_differ_in_numbers_only_are_shown_once_with_a_count(monkey
     assert len(lines) == 3 + (ending is not None)
 
 
+HUGE = ["bench", "--n", "100000000", "--m", "100000000", "--d", "30"]
+
+
+def test_a_benchmark_beyond_the_memory_is_refused_before_rows_are_drawn(monkeypatch):
+    def draw(cell):
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr(bench, "draw", draw)
+    said = refused(*HUGE)
+    assert "n=100000000, m=100000000, d=30: about 237 GiB of memory and 31.4 days a call" in said
+    assert said.endswith("GiB are free: give fewer rows\n")
+
+
+def test_a_benchmark_that_takes_long_says_so_and_gives_up_in_one_line(monkeypatch):
+    def compete(cell):
+        raise UnsupportedError("a call would take 300 s; at most 20")
+
+    monkeypatch.setattr(bench, "compete", compete)
+    result = run("bench", "--n", "1000000", "--m", "100000", "--d", "2")
+    note, refusal = result.stderr.splitlines()
+    assert result.exit_code == 1
+    assert (
+        note.startswith("note: n=1000000, m=100000, d=2: about ") and "13.9 seconds a call" in note
+    )
+    assert refusal.endswith("a call would take 300 s; at most 20; give fewer rows")
+
+
 def test_main_returns_the_exit_code():
     assert [cli.main(["info"]), cli.main(["unknown"])] == [0, 2]
 
@@ -208,6 +237,56 @@ def test_what_is_missing_is_named_with_its_extra(small, monkeypatch, capsys):
     assert cli.main(["info"]) == 1
     said = "the command line needs typer: pip install 'semideep_ext[cli]'\n"
     assert capsys.readouterr().err == said
+
+
+NEEDS = [
+    ("select ROWS --plot p.png", "matplotlib.figure", "--plot p.png needs matplotlib"),
+    ("select ROWS -o s.parquet", "pyarrow.parquet", "--output s.parquet needs pyarrow"),
+    ("select ROWS --model mlp", "accelerate", "--model mlp needs accelerate"),
+    ("select ROWS --progress", "tqdm", "--progress needs tqdm"),
+    ("train ROWS --checkpoint m.safetensors", "safetensors.torch", "--model mlp needs safetensors"),
+    ("train ROWS --predictions p.parquet", "pyarrow.parquet", "--predictions p.parquet needs"),
+    ("weights ROWS -o w.parquet", "pyarrow.parquet", "--output w.parquet needs pyarrow"),
+    ("experiment --dataset ROWS", "pandas", "this command needs pandas"),
+    ("experiment --dataset ROWS --report", "jinja2", "--report needs jinja2"),
+    ("experiment --dataset ROWS --report", "matplotlib.figure", "--report needs matplotlib"),
+    ("experiment --dataset ROWS --jobs 2", "joblib", "this command needs joblib"),
+    ("demo", "matplotlib.figure", "this command needs matplotlib"),
+    ("demo", "scipy.stats", "this command needs scipy"),
+]
+
+
+@pytest.mark.parametrize(("typed", "module", "said"), NEEDS)
+def test_what_a_command_needs_is_asked_for_before_rows_are_read(monkeypatch, typed, module, said):
+    monkeypatch.setitem(sys.modules, module, None)
+    rows = "absent.csv --label y" if "--dataset" in typed else "absent.csv absent.csv --label y"
+    shown = refused(*typed.replace("ROWS", rows).split())
+    assert said in shown and "pip install 'semideep_ext[" in shown
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_what_was_found_is_printed_even_if_drawing_fails(cancer, monkeypatch, form):
+    def fail(table):
+        raise ValueError("no ink")
+
+    monkeypatch.setattr("semideep_ext.plots.plot_selection", fail)
+    options = ["--metrics", "euclidean", "--lambdas", "median", "--standardize", "--plot", "p.png"]
+    result = run("select", *cancer, *options, *form)
+    assert result.exit_code == 1 and result.stderr == "semideep select: no ink\n"
+    assert "euclidean" in result.stdout and "unweighted" in result.stdout
+
+
+def test_results_of_an_experiment_are_printed_even_if_its_report_fails(monkeypatch):
+    def fail(runner):
+        raise ValueError("no ink")
+
+    monkeypatch.setattr(
+        "semideep_ext.experiments.experiment.ExperimentRunner.generate_report", fail
+    )
+    options = ["--dataset", "iris", "--seeds", "1", "--epochs", "1", "--report"]
+    result = run("experiment", *options)
+    assert result.exit_code == 1 and result.stderr == "semideep experiment: no ink\n"
+    assert result.stdout.count("iris") == 3
 
 
 def test_progress_goes_to_stderr_and_stdout_holds_nothing_but_json(cancer):

@@ -1,8 +1,10 @@
 """Promises of how labels are read: which rows have one, what a class is, what is scored."""
 
 import csv
+import datetime
 import json
 import random
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +153,28 @@ def test_labels_are_numbers_only_if_each_is_written_as_one():
         write("train.csv", labels * 3)
         ran("train", "train.csv", "train.csv", *LINEAR)
         assert classes() == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([0.0, 1.0, None], ["0", "1"]),
+        (pd.array([0, 1, None], dtype="Int64"), ["0", "1"]),
+        (pd.array([True, False, None], dtype="boolean"), ["False", "True"]),
+        (pd.Categorical([" u", "v", None]), ["u", "v"]),
+        ([Decimal("1"), Decimal("2"), None], ["1", "2"]),
+        (
+            [datetime.date(2020, 1, 2), datetime.date(2021, 1, 2), None],
+            ["2020-01-02", "2021-01-02"],
+        ),
+    ],
+)
+def test_labels_of_parquet_are_classes_of_any_type(labels, expected):
+    rows = pd.DataFrame({"a": [0.0, 1.0, 2.0], "y": labels})
+    pd.concat([rows] * 4).to_parquet("train.parquet", index=False)
+    rows[["a"]].to_parquet("test.parquet", index=False)
+    shown = ran("train", "train.parquet", "test.parquet", *LINEAR)
+    assert classes() == expected and "8 towards 7," in shown.stdout
 
 
 @pytest.mark.parametrize("turned", [False, True])
