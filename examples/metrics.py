@@ -61,7 +61,7 @@ for metric in (None, *METRICS):
 if options.auto:
     rule, reason = auto_select_distance_metric(X, return_reason=True)
     print(f"by rule: {rule} ({reason})")
-    metric, lambda_, _ = select_best_distance_metric(  # labels of the test rows play no part
+    found = select_best_distance_metric(  # labels of the test rows play no part
         network,
         X,
         y,
@@ -71,5 +71,6 @@ if options.auto:
         learning_rate=0.005,
         verbose=False,
     )
-    print(f"by cross-validation: {metric}, lambda {lambda_}")
-    print("accuracy", accuracy(metric, lambda_)[0])
+    print(f"by cross-validation: {found.sentence}")
+    weighted = found.weighting != "none"
+    print("accuracy", accuracy(found.metric if weighted else None, found.lambda_)[0])

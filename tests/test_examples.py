@@ -65,6 +65,7 @@ def test_the_readme_shows_the_basic_example_as_it_stands():
     assert f"```python\n{code}```" in README
 
 
+@pytest.mark.filterwarnings("ignore:no weighting is shown better")  # on these data
 def test_every_other_block_of_the_readme_runs():
     blocks = README.split("```python\n")[2:]
     assert blocks

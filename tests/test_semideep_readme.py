@@ -60,8 +60,11 @@ def test_the_readme_has_the_blocks_that_are_known():
     assert len(BLOCKS) == len(HEADINGS) == 7
 
 
-# The default metrics include jaccard, and the rows are not binary: users are told.
-@pytest.mark.filterwarnings("ignore:metric='jaccard' only asks")
+# The default metrics include jaccard, and the rows are not binary: users are told; and that no
+# weighting is shown better than none.
+@pytest.mark.filterwarnings(
+    "ignore:metric='jaccard' only asks", "ignore:no weighting is shown better"
+)
 @pytest.mark.parametrize(
     ("block", "heading"), list(zip(BLOCKS, HEADINGS, strict=True)), ids=HEADINGS
 )

@@ -13,6 +13,7 @@ from semideep_ext.training.tasks import Classification
 from semideep_ext.weighting.weightings import UNWEIGHTED, WEIGHTINGS
 
 SCORES = Classification.score_names
+SHOWN = ("accuracy", "f1", "auc")  # those that a console has room for
 BASELINE = WEIGHTINGS[UNWEIGHTED]
 OTHERS = [weighting for weighting in WEIGHTINGS.values() if weighting is not BASELINE]
 

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from semideep_ext.experiments.arguments import require
+from semideep_ext.experiments.comparison import SHOWN
 from semideep_ext.experiments.statistics import compare
 from semideep_ext.op.functional import distance_weights
 from semideep_ext.plots import plot_scores, plot_weights
@@ -28,14 +29,14 @@ from semideep_ext.training.trainer import WeightedTrainer
 from semideep_ext.weighting.defaults import SELECTED_METRICS
 from semideep_ext.weighting.diagnostics import diagnose_weights, warn_if_degenerate
 from semideep_ext.weighting.normalisation import mean_one
+from semideep_ext.weighting.weightings import UNWEIGHTED, WEIGHTINGS
 
-BASELINE = "baseline"
+BASELINE = WEIGHTINGS[UNWEIGHTED].title
 # name -> metric, kernel. hamming and jaccard do not suit continuous columns; that is to be seen.
 METHODS = {
     "idw": ("euclidean", "inverse"),
     **{metric: (metric, "exponential") for metric in SELECTED_METRICS},
 }
-SCORES = ("accuracy", "f1", "auc")
 
 CAPTION = """\
 Breast cancer, {n} splits with half of the rows as test rows; {epochs} epochs; lambda 0.8.
@@ -64,8 +65,8 @@ def run_demo(
     -------
     list of dict
         One per method and score: method, score, mean, sd, low, high, difference, difference_low,
-        difference_high, p_holm, n, verdict and effective_share. The differences are to the
-        baseline.
+        difference_high, p_holm, n, verdict and effective_share. The differences are to unweighted
+        training.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def run_demo(
             shares[name].append(effective / len(labels))
 
     scores = {
-        name: {score: [run[score] for run in runs] for score in SCORES}
+        name: {score: [run[score] for run in runs] for score in SHOWN}
         for name, runs in results.items()
     }
     table = compare(scores, BASELINE, test_train_ratio=len(test) / len(train))
@@ -166,8 +167,8 @@ def _run(
 
 def _as_text(table: list[dict[str, Any]], notes: Iterable[str], caption: str) -> str:
     lines = [caption]
-    for score in SCORES:
-        lines += ["", f"{score:<11}mean  [low, high]         effective  difference to baseline"]
+    for score in SHOWN:
+        lines += ["", f"{score:<11}mean  [low, high]         effective  difference to unweighted"]
         lines += [
             f"{r['method']:<10} {r['mean']:.3f} [{r['low']:.3f}, {r['high']:.3f}]"
             f"{r['effective_share']:>14.1%}  {r['difference']:+.4f} "

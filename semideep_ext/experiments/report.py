@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from semideep_ext.experiments.arguments import check_report_packages
 from semideep_ext.experiments.comparison import Experiment
-from semideep_ext.experiments.report_content import Table, describe, how_to_read, overview
+from semideep_ext.experiments.report_content import describe, how_to_read, overview
 from semideep_ext.experiments.report_pictures import pictures, sizes_picture
+from semideep_ext.experiments.report_tables import Table
 
 
 def render_markdown(experiments: Sequence[Experiment]) -> str:

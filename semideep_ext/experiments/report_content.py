@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import base64
 import io
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from semideep_ext.experiments.comparison import BASELINE, OTHERS, SCORES, Experiment
+from semideep_ext.experiments.report_tables import (
+    SIGNS,
+    Table,
+    diagnostics,
+    difference_text,
+    differences,
+    manifest_table,
+    means,
+    percent,
+)
 from semideep_ext.experiments.statistics import (
     CONFIDENCE,
     FORMULA,
@@ -22,25 +29,11 @@ from semideep_ext.experiments.statistics import (
     LOWER,
     NO_DIFFERENCE,
     NO_INTERVAL,
-    REFERENCE,
 )
-from semideep_ext.op.metrics import KERNELS
 from semideep_ext.weighting.weightings import UNWEIGHTED, WEIGHTINGS, Weighting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-# Verdicts are told apart by sign and words; colour only repeats them.
-SIGNS = {HIGHER: "▲", LOWER: "▼", NO_DIFFERENCE: "○", NO_INTERVAL: "·", REFERENCE: ""}
-
-
-@dataclass
-class Table:
-    """Cells of text; the first column heads its row."""
-
-    caption: str
-    header: Sequence[str]
-    rows: list[list[str]]
 
 
 @dataclass
@@ -83,12 +76,12 @@ def overview(experiments: Sequence[Experiment]) -> str:
 
 def how_to_read(experiments: Sequence[Experiment]) -> list[str]:
     """Say what the numbers are and what may be concluded from them."""
-    percent = f"{CONFIDENCE:.0%}".replace("%", " %")
+    confidence = f"{CONFIDENCE:.0%}".replace("%", " %")
     comparisons = len(OTHERS) * len(SCORES)
     return [
         "Within a split, every method starts from the same parameters and sees the same batches. "
         "Only the weights differ, so scores are compared split by split.",
-        f"[low, high] is a {percent} interval: {FORMULA}, mean ± t · sqrt((1/J + n_test/n_train) "
+        f"[low, high] is a {confidence} interval: {FORMULA}, mean ± t · sqrt((1/J + n_test/n_train) "
         "s²) over J splits. The second term accounts for training sets that overlap; it makes "
         "intervals wide where the test rows outnumber the training rows.",
         f"A verdict needs an interval without 0 that also holds for all {comparisons} comparisons "
@@ -117,12 +110,12 @@ def describe(experiment: Experiment) -> Section:
         lead=lead,
         verdicts=[_verdict(experiment, weighting) for weighting in OTHERS],
         tables=[
-            *(_differences(experiment, weighting.title) for weighting in OTHERS),
-            _means(experiment),
-            _diagnostics(experiment),
+            *(differences(experiment, weighting.title) for weighting in OTHERS),
+            means(experiment),
+            diagnostics(experiment),
         ],
         notes=experiment.notes,
-        manifest=_manifest_table(experiment.manifest),
+        manifest=manifest_table(experiment.manifest),
     )
 
 
@@ -142,7 +135,7 @@ def _verdict(experiment: Experiment, weighting: Weighting) -> tuple[str, str]:
     """Sign and sentence; each follows from the intervals and from nothing else."""
     rows = [row for row in experiment.table if row["method"] == weighting.title]
     parts = [
-        f"{row['verdict'].split()[0]} {row['score']} ({_difference(row)})"
+        f"{row['verdict'].split()[0]} {row['score']} ({difference_text(row)})"
         for row in rows
         if row["verdict"] in (HIGHER, LOWER)
     ]
@@ -165,100 +158,10 @@ def _verdict(experiment: Experiment, weighting: Weighting) -> tuple[str, str]:
     found = {row["verdict"] for row in rows}
     signs = [SIGNS[v] for v in (HIGHER, LOWER) if v in found]
     sign = " ".join(signs) or SIGNS[NO_DIFFERENCE if NO_DIFFERENCE in found else NO_INTERVAL]
-    name, share = weighting.title.capitalize(), _percent(experiment.effective_share(weighting.name))
+    name, share = weighting.title.capitalize(), percent(experiment.effective_share(weighting.name))
     return sign, f"{name} ({share} of the rows effective) against {BASELINE.title}: " + (
         f"{'; '.join(parts)}."
     )
-
-
-def _differences(experiment: Experiment, method: str) -> Table:
-    rows = [
-        [
-            row["score"],
-            _difference(row),
-            f"{SIGNS[row['verdict']]} {row['verdict']}",
-            "" if np.isnan(row["p_holm"]) else f"{row['p_holm']:.3f}",
-            str(row["n"]),
-        ]
-        for row in experiment.table
-        if row["method"] == method
-    ]
-    header = ["score", "difference [low, high]", "verdict", "p (Holm)", "splits"]
-    return Table(f"Paired differences: {method} minus {BASELINE.title}", header, rows)
-
-
-def _means(experiment: Experiment) -> Table:
-    rows = []
-    for weighting in WEIGHTINGS.values():
-        own = [row for row in experiment.table if row["method"] == weighting.title]
-        share = _percent(experiment.effective_share(weighting.name))
-        rows.append([weighting.title, *map(_mean, own), share])
-    header = ["method", *SCORES, "effective rows"]
-    return Table("Mean scores ± standard deviation over splits", header, rows)
-
-
-def _diagnostics(experiment: Experiment) -> Table:
-    rows = []
-    for weighting in OTHERS:
-        runs = experiment.of(weighting.name)
-        found = [run["weights"] for run in runs]
-        chosen = Counter(_choice(run, weighting) for run in runs)
-        problems = Counter(p for weights in found for p in weights["problems"])
-        rows.append(
-            [
-                weighting.title,
-                _percent(experiment.effective_share(weighting.name)),
-                f"{np.mean([w['min_by_mean'] for w in found]):.3g} to "
-                f"{np.mean([w['max_by_mean'] for w in found]):.3g}",
-                _percent(np.mean([w["top_share"] for w in found])),
-                ", ".join(f"{p} ({n} of {len(found)})" for p, n in problems.items()) or "none",
-                "; ".join(f"{text} ({n} of {len(found)})" for text, n in chosen.most_common()),
-            ]
-        )
-    header = [
-        "method",
-        "effective rows (Kish)",
-        "weight / mean, smallest to largest",
-        "carried by the largest 1 %",
-        "problems",
-        "weighting (splits)",
-    ]
-    return Table("Weights", header, rows)
-
-
-def _choice(run: dict[str, Any], weighting: Weighting) -> str:
-    metric: str = run["distance_metric"]
-    if weighting.kernel is None or KERNELS[weighting.kernel].parameter != "lambda":
-        return metric
-    lambda_ = run["lambda_"]
-    return f"{metric}, lambda {lambda_ if isinstance(lambda_, str) else format(lambda_, 'g')}"
-
-
-def _manifest_table(manifest: dict[str, Any]) -> Table:
-    flat: list[list[str]] = []
-    for key, value in manifest.items():
-        inner = value if isinstance(value, dict) else {"": value}
-        flat += [[f"{key} {name}".strip(), _text(v)] for name, v in inner.items()]
-    return Table("Manifest", ["what", "value"], flat)
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "none"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _difference(row: dict[str, Any]) -> str:
-    text, low, high = f"{row['difference']:+.4f}", row["difference_low"], row["difference_high"]
-    return text if np.isnan(low) else f"{text} [{low:+.4f}, {high:+.4f}]"
-
-
-def _mean(row: dict[str, Any]) -> str:
-    return f"{row['mean']:.4f}" + ("" if np.isnan(row["sd"]) else f" ± {row['sd']:.4f}")
-
-
-def _percent(share: Any) -> str:
-    return f"{share:.1%}".replace("%", " %")
 
 
 def _count(n: int, noun: str) -> str:

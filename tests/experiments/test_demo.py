@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from semideep_ext.experiments import demo
+from semideep_ext.experiments.comparison import SHOWN
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def rows(table, method):
 
 def test_every_method_has_every_score(run):
     pairs = {(row["method"], row["score"]) for row in run[0]}
-    assert pairs == {(m, s) for m in ["baseline", *demo.METHODS] for s in demo.SCORES}
+    assert pairs == {(m, s) for m in ["unweighted", *demo.METHODS] for s in SHOWN}
 
 
 @pytest.mark.parametrize("name", ["weights.png", "scores.png", "scores.csv"])
