@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semideep_ext.benchmark.process import free_memory
 from semideep_ext.op.testing import random_rows
 
-__all__ = ["LAMBDA", "SMALL_PAIRS", "Cell", "draw"]
+__all__ = ["LAMBDA", "SMALL_PAIRS", "Cell", "check_memory", "draw"]
 
 LAMBDA = 0.8
 # Of a call whose overhead is what counts.
@@ -76,3 +77,31 @@ def draw(cell: Cell) -> tuple[Tensor, Tensor]:
     else:
         x, y = (random_rows(cell.metric, n, cell.d, dtype, generator) for n in (cell.n, cell.m))
     return x.to(cell.device), y.to(cell.device)
+
+
+def check_memory(cell: Cell) -> None:
+    """Refuse a cell whose rows do not fit the free memory.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+
+    Examples
+    --------
+    >>> check_memory(Cell("euclidean", n=3, m=2, d=4))
+    """
+    values = (cell.n + cell.m) * cell.d
+    of_rows = values * getattr(torch, cell.dtype).itemsize
+    # They are drawn, and compared with exact weights, in float64 beside the rows themselves.
+    needs = {
+        "of main memory": (of_rows + (values * 8 if cell.dtype != "float64" else 0), free_memory())
+    }
+    if cell.device == "cuda":
+        needs["of the card"] = (of_rows, torch.cuda.mem_get_info()[0])
+    for where, (needed, free) in needs.items():
+        if free is not None and needed > free:
+            raise ValueError(
+                f"{cell.n} and {cell.m} rows of {cell.d} features need {needed / 2**30:.3g} GiB "
+                f"{where}, and {free / 2**30:.3g} GiB are free: give fewer rows or features"
+            )
