@@ -7,25 +7,19 @@ medians. A contestant that is missing or fails is listed with the reason.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import io
 import math
-import os
-import re
 import statistics
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from semideep_ext.benchmark import cuda_clock
-from semideep_ext.benchmark.cells import LAMBDA, SMALL_PAIRS, Cell, draw
+from semideep_ext.benchmark.accuracy import error_against_reference
+from semideep_ext.benchmark.cells import SMALL_PAIRS, Cell, check_memory, draw
 from semideep_ext.benchmark.contestants import (
     CONTESTANTS,
     CUDA_CONTESTANTS,
@@ -34,21 +28,15 @@ from semideep_ext.benchmark.contestants import (
     Contestant,
     UnsupportedError,
 )
-from semideep_ext.op.testing import (
-    dense_distances,
-    reference_distances,
-    reference_weights,
-    relative_error,
-)
+from semideep_ext.benchmark.process import given_threads, memory_limit, peak_increase, quiet
 
 __all__ = ["compete", "milliseconds", "table", "versions"]
 
 Outcome = dict[str, Any]
-T = TypeVar("T")
 
 TURNS = 5
 LONGEST_CALL = 20.0  # seconds
-# All turns of a contestant together: the slow ones get fewer, down to the one that warms up.
+# All turns of a contestant together: the slow ones get fewer, down to the call of `_full_calls`.
 SECONDS_OF_TURNS = 2.0
 # A card needs that much more than a processor before a trial says how fast a way is.
 CUDA_TRIAL = 16
@@ -87,6 +75,11 @@ def compete(
         largest entry). Or "skipped", the reason. After them `beside`, with "seconds" and "turns".
         On a card, small cells have "graph_seconds" too: a call's replay from a CUDA graph.
 
+    Raises
+    ------
+    ValueError
+        If the rows do not fit the free memory.
+
     Examples
     --------
     >>> outcomes = compete(Cell("cosine", n=20, m=10, d=3), {OURS: CONTESTANTS[OURS]})
@@ -95,12 +88,13 @@ def compete(
     """
     if contestants is None:
         contestants = CUDA_CONTESTANTS if cell.device == "cuda" else CONTESTANTS
+    check_memory(cell)
     x, y = draw(cell)
     outcomes: dict[str, Outcome] = {}
     calls: dict[str, Call] = {}
-    memory_limit = contextlib.nullcontext() if x.is_cuda else _memory_limit()
-    with _threads(cell.threads) as threads, _quiet(), memory_limit:
-        error = _error_against_reference(cell, x, y)
+    limit = contextlib.nullcontext() if x.is_cuda else memory_limit()
+    with given_threads(cell.threads) as threads, quiet(), limit:
+        error = error_against_reference(cell, x, y)
         for name, contestant in contestants.items():
             try:
                 way, call = fastest_way(contestant, cell, threads, x, y, longest_call)
@@ -139,6 +133,7 @@ def fastest_way(
     predicted = times[fastest] * cell.n / len(part)
     if predicted > longest_call:  # what a call does once for all rows counts too much in so few
         larger = x[: 16 * len(part)]
+        ways[fastest](larger, y)  # may compile again
         more = _seconds(ways[fastest], larger, y) - times[fastest]
         per_row = more / max(1, len(larger) - len(part))
         predicted = times[fastest] + per_row * (cell.n - len(part))
@@ -161,20 +156,23 @@ def _seconds(call: Call, x: Tensor, y: Tensor, repetitions: int = 1) -> float:
 def _full_calls(
     call: Call, x: Tensor, y: Tensor, small: bool
 ) -> tuple[Outcome, tuple[Tensor, ...]]:
-    """Time and memory of the whole problem: medians of three short calls, or of one long one."""
+    """Time and memory of the whole problem: medians of three short calls, or of one long one.
 
-    def timed() -> tuple[float, tuple[Tensor, ...]]:
+    A first call goes before them, which may compile for these sizes and is no measurement.
+    """
+    out = call(x, y)
+
+    def timed() -> float:
         start = time.perf_counter()
-        out = call(x, y)
+        call(x, y)
         if x.is_cuda:
             torch.cuda.synchronize()
-        return time.perf_counter() - start, out
+        return time.perf_counter() - start
 
     seconds: list[float] = []
     peaks: list[float] = []
     while len(seconds) < 3 and sum(seconds) < 1:
-        measure = cuda_clock.peak_increase if x.is_cuda else _peak_increase
-        (elapsed, out), peak = measure(timed)
+        elapsed, peak = (cuda_clock.peak_increase if x.is_cuda else peak_increase)(timed)
         seconds.append(elapsed)
         peaks += [] if peak is None else [peak]
     peak_mib = statistics.median(peaks) if peaks else None
@@ -199,118 +197,6 @@ def _take_turns(
     for name, seconds in times.items():
         if seconds:
             outcomes[name].update(seconds=statistics.median(seconds), turns=len(seconds))
-
-
-# --- errors ---------------------------------------------------------------------------------------
-
-
-def _error_against_reference(
-    cell: Cell, x: Tensor, y: Tensor
-) -> Callable[[tuple[Tensor, ...]], float]:
-    """Compare with exact arithmetic, on some rows of the large cells."""
-    x, y = (side.double().cpu() for side in (x, y))
-    rows = _spread(cell.n, max(8, min(500, 10**8 // (cell.m * cell.d))))
-    exact = reference_weights(reference_distances(x[rows], y, cell.metric), LAMBDA)
-    gradients = []
-    if cell.backward:
-        for some, others in ((x, y), (y, x)):
-            at = _spread(len(some), 16)
-            gradients.append((at, _reference_gradient(cell, some[at], others) / cell.m))
-
-    def error(out: tuple[Tensor, ...]) -> float:
-        w, *rest = (t.cpu() for t in out)
-        worst = float((w[rows].double() / torch.from_numpy(exact) - 1).abs().max())
-        for actual, (at, reference) in zip(rest, gradients, strict=True):
-            worst = max(worst, relative_error(actual[at], reference))
-        return worst
-
-    return error
-
-
-def _spread(rows: int, wanted: int) -> Tensor:
-    return torch.linspace(0, rows - 1, min(rows, wanted), dtype=torch.float64).long()
-
-
-def _reference_gradient(cell: Cell, some: Tensor, others: Tensor) -> Tensor:
-    """Differentiate the sum over `others`, one row of `some` at a time: no large temporaries."""
-    distances = dense_distances(cell.metric)
-    gradients = []
-    for row in some.double():
-        row = row[None].requires_grad_()
-        total = torch.exp(-LAMBDA * distances(row, others.double())).sum()
-        gradients += torch.autograd.grad(total, row)
-    return torch.cat(gradients)
-
-
-# --- the process ----------------------------------------------------------------------------------
-
-
-def _peak_increase(call: Callable[[], T]) -> tuple[T, float | None]:
-    """MiB by which a call raises the memory in use."""
-    with contextlib.suppress(AttributeError, OSError):  # what malloc keeps would hide what is used
-        ctypes.CDLL(None).malloc_trim(0)
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew; see proc(5)
-    except OSError:
-        return call(), None
-    before = _status("VmRSS")
-    result = call()
-    return result, max(0, _status("VmHWM") - before) / 2**20
-
-
-def _status(entry: str) -> int:
-    return _bytes_of(entry, "/proc/self/status")
-
-
-def _bytes_of(entry: str, path: str) -> int:
-    found = re.search(rf"^{entry}:\s+(\d+) kB", Path(path).read_text(), re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
-
-
-@contextlib.contextmanager
-def _memory_limit() -> Iterator[None]:
-    """Make allocations beyond the memory there is fail, where Linux would kill the process."""
-    try:
-        import resource
-
-        limit = _status("VmData") + int(0.9 * _bytes_of("MemAvailable", "/proc/meminfo"))
-    except (ImportError, OSError):
-        yield
-        return
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    if before[0] != resource.RLIM_INFINITY:
-        limit = min(limit, before[0])
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, before)
-
-
-@contextlib.contextmanager
-def _threads(wanted: int | None) -> Iterator[int]:
-    """Give torch and every other library the same number of threads."""
-    of_torch, of_others = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
-    threads = wanted or of_torch
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # for libraries that are loaded later
-    torch.set_num_threads(threads)
-    try:
-        with threadpool_limits(threads):
-            yield threads
-    finally:
-        torch.set_num_threads(of_torch)
-        if of_others is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = of_others
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide what the libraries print: the table is what counts."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
 
 
 # --- what is said ---------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semideep_ext.benchmark.process import free_memory
 from semideep_ext.op.metrics import METRICS
 from semideep_ext.op.testing import random_rows
 
-__all__ = ["LAMBDA", "SMALL_PAIRS", "Cell", "bytes_needed", "draw", "seconds_expected"]
+__all__ = ["LAMBDA", "SMALL_PAIRS", "Cell", "check_memory", "draw", "seconds_expected"]
 
 LAMBDA = 0.8
 # Of a call whose overhead is what counts.
@@ -108,3 +109,27 @@ def seconds_expected(cell: Cell) -> float:
     """
     seconds = cell.n * cell.m * (SECONDS_PER_PAIR + SECONDS_PER_FEATURE * cell.d)
     return seconds * (2 if cell.dtype == "float64" else 1) * (5 if cell.backward else 1)
+
+
+def check_memory(cell: Cell) -> None:
+    """Refuse a cell that does not fit the free memory.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+
+    Examples
+    --------
+    >>> check_memory(Cell("euclidean", n=3, m=2, d=4))
+    """
+    needs = {"of main memory": (bytes_needed(cell), free_memory())}
+    if cell.device == "cuda":
+        of_rows = (cell.n + cell.m) * cell.d * getattr(torch, cell.dtype).itemsize
+        needs["of the card"] = (of_rows, torch.cuda.mem_get_info()[0])
+    for where, (needed, free) in needs.items():
+        if free is not None and needed > free:
+            raise ValueError(
+                f"{cell.n} and {cell.m} rows of {cell.d} features need {needed / 2**30:.3g} GiB "
+                f"{where}, and {free / 2**30:.3g} GiB are free: give fewer rows or features"
+            )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -84,29 +82,18 @@ def bench(
 
 
 def _check_size(cell: Cell) -> None:
-    """Refuse what does not fit into memory, before it is drawn; say what takes long."""
-    from semideep_ext.benchmark.cells import bytes_needed, seconds_expected
+    """Say what takes long, and refuse what does not fit into memory, before anything is drawn."""
+    from semideep_ext.benchmark.cells import check_memory, seconds_expected
 
-    needed, free, seconds = bytes_needed(cell), _free_bytes(), seconds_expected(cell)
-    size = f"n={cell.n}, m={cell.m}, d={cell.d}"
-    cost = f"about {_with_unit(needed, BYTES)} of memory and {_with_unit(seconds, SECONDS)} a call"
-    if needed > free:
-        raise ValueError(f"{size}: {cost}; {_with_unit(free, BYTES)} are free: give fewer rows")
+    seconds = seconds_expected(cell)
     if seconds > NOTABLE:
-        say(f"note: {size}: {cost}")
+        say(
+            f"note: n={cell.n}, m={cell.m}, d={cell.d}: about {_with_unit(seconds, SECONDS)} a call"
+        )
+    check_memory(cell)
 
 
 def _with_unit(value: float, units: Mapping[str, float]) -> str:
     """Write a number in the largest unit of which it is more than one."""
     unit = next((unit for unit, size in units.items() if value > size), [*units][-1])
     return f"{value / units[unit]:.3g} {unit}"
-
-
-def _free_bytes() -> float:
-    """Tell the memory that can be had without swapping; infinite where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return math.inf
-    (found,) = [line.split()[1] for line in lines if line.startswith("MemAvailable:")] or ["inf"]
-    return float(found) * 1024

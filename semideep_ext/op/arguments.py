@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semideep_ext.op.frames import numbers
+
 ArrayLike = Any  # torch.Tensor, numpy.ndarray, pandas.DataFrame or a nested sequence of numbers
 
 
@@ -39,6 +41,9 @@ def to_numpy(name: str, value: Any) -> np.ndarray:
         )
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError(f"{name} is a masked array: fill or drop the masked values first")
+    array = numbers(value)
+    if array is not None:
+        return array
     try:
         return value.to_numpy() if hasattr(value, "to_numpy") else np.asarray(value)
     except ValueError as error:
@@ -91,6 +96,8 @@ def check_columns(
 def to_tensor(name: str, value: ArrayLike) -> Tensor:
     """Return the argument of that name as a tensor, without a copy where that is possible."""
     if not isinstance(value, Tensor):
+        if hasattr(value, "to_frame"):  # a column
+            return _from_numpy(name, to_numpy(name, value.to_frame())[:, 0])
         return _from_numpy(name, to_numpy(name, value))
     if value.layout != torch.strided:
         raise ValueError(

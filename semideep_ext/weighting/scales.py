@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from semideep_ext.op import blocks
+from semideep_ext.op.arguments import to_numpy
 from semideep_ext.op.functional import distance_weights
 
 __all__ = ["median_lambda", "resolve_lambda"]
@@ -102,11 +103,7 @@ def resolve_lambda(lambda_: Any, x: Any, y: Any = None, metric: Any = "euclidean
 
 
 def _sample(rows: Any) -> Any:
-    if torch.is_tensor(rows):
-        rows = rows.detach().cpu().numpy()
-    elif hasattr(rows, "to_numpy"):
-        rows = rows.to_numpy()
-    rows = np.asarray(rows)
+    rows = rows.detach().cpu().numpy() if torch.is_tensor(rows) else to_numpy("rows", rows)
     return rows if len(rows) <= SAMPLE else rows[sample_numbers(len(rows))]
 
 

@@ -2,13 +2,14 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 import semideep_ext.benchmark.bench as library
 from semideep_ext import cli
-from semideep_ext.benchmark import contestants
+from semideep_ext.benchmark import cells, contestants
 from semideep_ext.benchmark.cells import LAMBDA, Cell
 from semideep_ext.benchmark.contestants import CONTESTANTS, OURS, Contestant
 from semideep_ext.op.testing import reference_distances, reference_weights
@@ -101,7 +102,7 @@ def test_who_takes_too_long_is_skipped_after_a_trial_on_few_rows(monkeypatch):
     slow = Contestant("torch", lambda *_: {"way": lambda x, y: rows.append(len(x))}, trial_pairs=18)
     outcome = library.compete(Cell("euclidean", 3000, 18, 3), {"slow": slow})["slow"]
     assert outcome == {"skipped": "a call would take 30 s; at most 20"}
-    assert rows == [16]
+    assert rows == [16, 256]
 
 
 def test_what_a_call_does_once_is_not_multiplied_by_the_rows(monkeypatch):
@@ -110,6 +111,49 @@ def test_what_a_call_does_once_is_not_multiplied_by_the_rows(monkeypatch):
     peer = Contestant("torch", lambda *_: {"way": right}, trial_pairs=18)
     outcomes = library.compete(cell, {"peer": peer}, turns=0, longest_call=5)
     assert outcomes["peer"]["error"] == 0  # it ran: 4 s, where 16 rows alone make it 190 s
+
+
+class FakeTime:
+    """Stands in for the module: time passes in `sleep` only."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def compiler(time, cold, warm):
+    """A call that takes long the first time that it meets a number of rows."""
+    seen = set()
+
+    def call(x, y):
+        time.sleep(warm if len(x) in seen else cold)
+        seen.add(len(x))
+        return right(x, y)
+
+    return Contestant("torch", lambda *_: {"compiled": call}, trial_pairs=18)
+
+
+@pytest.mark.parametrize(
+    ("cold", "warm", "turns"), [(2.3, 0.001, library.TURNS), (2.3, 0.5, 4), (7.0, 3.0, 1)]
+)
+def test_a_call_that_compiled_is_no_measurement(cold, warm, turns, monkeypatch):
+    time = FakeTime()
+    monkeypatch.setattr(library, "time", time)
+    outcome = library.compete(CELL, {"peer": compiler(time, cold, warm)})["peer"]
+    assert outcome["seconds"] == pytest.approx(warm)
+    assert outcome["turns"] == turns
+
+
+def test_a_call_that_compiled_predicts_nothing(monkeypatch):
+    time = FakeTime()
+    monkeypatch.setattr(library, "time", time)
+    cell = Cell("euclidean", 3000, 18, 3)  # 0.2 s for 16 rows, and for all of them
+    outcome = library.compete(cell, {"peer": compiler(time, 30.0, 0.2)})["peer"]
+    assert outcome["seconds"] == pytest.approx(0.2)
 
 
 def test_a_way_that_fails_leaves_the_others():
@@ -173,6 +217,40 @@ def test_calls_beside_are_timed_and_threads_are_those_of_the_cell():
     assert set(threads) == {1} and torch.get_num_threads() == before
 
 
+# 500 rows of x and 300 of y with 1000 values each: 4 bytes, and 8 as they are drawn; and long double.
+LARGE = Cell("euclidean", 500, 300, 1000)
+EXACT = 16 * 300 * (3 * 1000 + 3 * 8)  # bytes of the exact weights
+
+
+@pytest.mark.parametrize(
+    ("cell", "needed"),
+    [(LARGE, 800_000 * 12 + EXACT), (replace(LARGE, dtype="float64"), 800_000 * 16 + EXACT)],
+)
+def test_rows_beyond_the_free_memory_are_refused_before_they_are_drawn(cell, needed, monkeypatch):
+    monkeypatch.setattr(library, "draw", lambda cell: pytest.fail("drawn"))
+    monkeypatch.setattr(cells, "free_memory", lambda: needed - 1)
+    with pytest.raises(ValueError, match=r"500 and 300 rows of 1000 features need 0\.0\d+ GiB of"):
+        library.compete(cell)
+
+
+@pytest.mark.parametrize("free", [800_000 * 12 + EXACT, None], ids=["as much as needed", "unknown"])
+def test_rows_that_fit_are_not_refused(free, monkeypatch):
+    monkeypatch.setattr(cells, "free_memory", lambda: free)
+    cells.check_memory(LARGE)
+
+
+def test_rows_beyond_the_memory_of_a_card_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (800_000 * 4 - 1, 2**40))
+    with pytest.raises(ValueError, match=r"GiB of the card, and .* GiB are free: give fewer rows"):
+        cells.check_memory(replace(LARGE, device="cuda"))
+
+
+def test_the_command_says_that_rows_do_not_fit(monkeypatch, capsys):
+    monkeypatch.setattr(cells, "free_memory", lambda: 100)
+    assert cli.main(["bench", *TINY]) != 0
+    assert "9 and 8 rows of 3 features need" in capsys.readouterr().err
+
+
 def test_the_command_prints_a_table(quick, capsys):
     assert cli.main(["bench", *TINY, "--metric", "cosine"]) == 0
     header, *lines = capsys.readouterr().out.splitlines()
@@ -222,7 +300,7 @@ def test_wrong_arguments_exit_with_2_and_say_what_is_allowed(arguments, said, ca
 
 
 def test_without_scipy_one_line_says_what_to_install(monkeypatch, capsys):
-    for module in ("bench", "cells", "contestants", "testing"):
+    for module in ("benchmark.bench", "benchmark.cells", "benchmark.contestants", "op.testing"):
         monkeypatch.delitem(sys.modules, f"semideep_ext.{module}")
     monkeypatch.setitem(sys.modules, "scipy.spatial.distance", None)
     assert cli.main(["bench", *TINY]) == 1

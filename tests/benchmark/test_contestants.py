@@ -8,6 +8,7 @@ import torch
 
 import semideep_ext.benchmark.bench as library
 from semideep_ext.benchmark import contestants
+from semideep_ext.benchmark.accuracy import error_against_reference
 from semideep_ext.benchmark.cells import Cell, draw
 from semideep_ext.benchmark.contestants import CONTESTANTS, _calls, _torch, _weights
 from semideep_ext.op.metrics import METRICS
@@ -47,7 +48,7 @@ def test_every_way_of_every_contestant_gives_the_weights(name, dtype, traced_onl
         for backward in {False, METRICS[cell.metric].differentiable}:
             cell = Cell(cell.metric, cell.n, cell.m, cell.d, dtype, backward, cell.bits)
             x, y = draw(cell)
-            error = library._error_against_reference(cell, x, y)
+            error = error_against_reference(cell, x, y)
             try:
                 ways = CONTESTANTS[name].ways(cell, 2)
             except ModuleNotFoundError as missing:

@@ -14,6 +14,7 @@ from stand_ins import BENCHMARKS, RATES, stand_in
 
 import semideep_ext.benchmark.bench as library
 from semideep_ext.benchmark import contestants, cuda_clock
+from semideep_ext.benchmark.accuracy import error_against_reference
 from semideep_ext.benchmark.cells import Cell, draw
 from semideep_ext.benchmark.contestants import CONTESTANTS, CUDA_CONTESTANTS, OURS, _calls, _torch
 
@@ -101,7 +102,7 @@ def test_formulas_of_the_card_give_the_weights(cell, dtype, monkeypatch):
     monkeypatch.setattr(torch, "mm", lambda x, y, out_dtype: x.to(out_dtype) @ y.to(out_dtype))
     cell = replace(cell, dtype=dtype)
     x, y = draw(cell)
-    error = library._error_against_reference(cell, x, y)
+    error = error_against_reference(cell, x, y)
     formulas = _torch.formulas(replace(cell, device="cuda"))
     assert ("bfloat16 product" in formulas) == (dtype == "bfloat16")
     for formula in formulas.values():
@@ -120,7 +121,7 @@ def test_formulas_of_the_card_give_the_weights(cell, dtype, monkeypatch):
 def test_counts_on_tensor_cores_are_exact(cell, monkeypatch):
     monkeypatch.setattr(torch, "mm", lambda x, y, out_dtype: x.to(out_dtype) @ y.to(out_dtype))
     x, y = draw(cell)
-    error = library._error_against_reference(cell, x, y)
+    error = error_against_reference(cell, x, y)
     formulas = _torch.formulas(replace(cell, device="cuda"))
     assert {"bfloat16 product", "int8 product"} < formulas.keys()
     for formula in formulas.values():
