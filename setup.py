@@ -15,9 +15,13 @@ import sysconfig
 from pathlib import Path
 
 import setuptools
-from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from setuptools.command.dist_info import dist_info
+
+try:
+    from setuptools.command.build import build
+except ImportError:  # in a setuptools so old that check_setuptools refuses it
+    build = setuptools.Command
 
 ROOT = Path(__file__).resolve().parent
 

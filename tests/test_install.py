@@ -103,6 +103,13 @@ def test_an_old_setuptools_is_named_before_it_reads_pyproject(hook, version, pro
     )
 
 
+def test_a_setuptools_without_a_build_command_is_named(project):
+    old = "import setuptools.command.build; setuptools.__version__ = '59.6.0'"
+    fake(project, "sitecustomize.py", f"{old}; del setuptools.command.build.build")
+    problem, _ = refused(call(project, HOOKS[0]), project)
+    assert problem == "setuptools 59.6.0 is installed, >= 77.0.3 is needed."
+
+
 def test_a_missing_compiler_is_named(project):
     done = call(project, HOOKS[0], CXX="no-such-compiler -O2")
     problem, remedy = refused(done, project)
