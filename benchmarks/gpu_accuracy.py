@@ -30,6 +30,7 @@ from semideep_ext.op.testing import (
 )
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "op"))
+from kinds import KINDS
 
 FEATURES = (1, 3, 8, 17, 64, 300, 784)
 LARGE_FEATURES = (3, 30, 64, 129)
@@ -123,8 +124,6 @@ class Grid:
 
 def small_cases(generator: torch.Generator, quick: bool) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Give rows of real values, in float64: each kind of the tests, each number of features."""
-    from test_float_kernels import KINDS
-
     rng = np.random.default_rng(generator.initial_seed())
     for kind, d in itertools.product(KINDS, FEATURES[:3] if quick else FEATURES):
         x, y = (torch.from_numpy(kind(rng, n, d)) for n in (33, 150))

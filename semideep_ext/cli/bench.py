@@ -87,9 +87,8 @@ def _check_size(cell: Cell) -> None:
 
     seconds = seconds_expected(cell)
     if seconds > NOTABLE:
-        say(
-            f"note: n={cell.n}, m={cell.m}, d={cell.d}: about {_with_unit(seconds, SECONDS)} a call"
-        )
+        size = f"n={cell.n}, m={cell.m}, d={cell.d}"
+        say(f"note: {size}: about {_with_unit(seconds, SECONDS)} a call")
     check_memory(cell)
 
 

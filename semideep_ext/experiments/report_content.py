@@ -82,8 +82,8 @@ def how_to_read(experiments: Sequence[Experiment]) -> list[str]:
         "Within a split, every method starts from the same parameters and sees the same batches. "
         "Only the weights differ, so scores are compared split by split.",
         f"[low, high] is a {confidence} interval: {FORMULA}, mean ± t · sqrt((1/J + "
-        "n_test/n_train) s²) over J splits. The second term accounts for training sets that overlap; it makes "
-        "intervals wide where the test rows outnumber the training rows.",
+        "n_test/n_train) s²) over J splits. The second term accounts for training sets that "
+        "overlap; it makes intervals wide where the test rows outnumber the training rows.",
         f"A verdict needs an interval without 0 that also holds for all {comparisons} comparisons "
         f"of its dataset: the p-value, adjusted by Holm's method, is at most {1 - CONFIDENCE:.2f}.",
         "“No difference shown” is not “no difference”: the interval holds every difference that "

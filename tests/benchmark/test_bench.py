@@ -217,7 +217,7 @@ def test_calls_beside_are_timed_and_threads_are_those_of_the_cell():
     assert set(threads) == {1} and torch.get_num_threads() == before
 
 
-# 500 rows of x and 300 of y with 1000 values each: 4 bytes, and 8 as they are drawn; and long double.
+# 500 rows of x and 300 of y with 1000 values each: 4 bytes, and 8 as they are drawn.
 LARGE = Cell("euclidean", 500, 300, 1000)
 EXACT = 16 * 300 * (3 * 1000 + 3 * 8)  # bytes of the exact weights
 

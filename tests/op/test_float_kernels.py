@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from kinds import KINDS, clusters, far_from_the_origin, normal
 from scipy.spatial.distance import cdist
 
 from semideep_ext import distance_weights, kernel_matmul
@@ -18,38 +19,6 @@ pytestmark = [
 REAL = [name for name, metric in METRICS.items() if metric.domain.startswith("real")]
 DISCRETE = [name for name in METRICS if name not in REAL]
 FLOAT, DOUBLE = TOLERANCES[torch.float32], TOLERANCES[torch.float64]
-
-
-def normal(rng, n, d):
-    return rng.standard_normal((n, d))
-
-
-def clusters(rng, n, d):
-    centers = np.random.default_rng(d).standard_normal((4, d)) * 10.0 ** (d % 4)
-    return centers[rng.integers(0, 4, n)] + rng.standard_normal((n, d))
-
-
-def one_long_feature(rng, n, d):
-    rows = rng.standard_normal((n, d))
-    rows[:, d // 2] *= 1e5
-    return rows
-
-
-def far_from_the_origin(rng, n, d):
-    return 1e4 + rng.standard_normal((n, d))
-
-
-def positive(rng, n, d):
-    return rng.random((n, d)) + 1
-
-
-def with_an_outlier(rng, n, d):
-    rows = rng.standard_normal((n, d))
-    rows[0] *= 1e6
-    return rows
-
-
-KINDS = (normal, clusters, one_long_feature, far_from_the_origin, positive, with_an_outlier)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
