@@ -82,14 +82,14 @@ def bench(
 
 
 def _check_size(cell: Cell) -> None:
-    """Say what takes long, and refuse what does not fit into memory, before anything is drawn."""
+    """Refuse what does not fit into memory, before anything is drawn; say what takes long."""
     from semideep_ext.benchmark.cells import check_memory, seconds_expected
 
+    check_memory(cell)
     seconds = seconds_expected(cell)
     if seconds > NOTABLE:
         size = f"n={cell.n}, m={cell.m}, d={cell.d}"
         say(f"note: {size}: about {_with_unit(seconds, SECONDS)} a call")
-    check_memory(cell)
 
 
 def _with_unit(value: float, units: Mapping[str, float]) -> str:
