@@ -51,7 +51,13 @@ def remade(f: Callable[..., Views], *tensors: Tensor | None) -> Views:
 
 def in_graph() -> bool:
     """Whether torch.compile is at work; torch.export, which is too, saves nothing."""
-    return torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
+    return torch.compiler.is_dynamo_compiling() and not _is_exporting()
+
+
+@torch.compiler.assume_constant_result
+def _is_exporting() -> bool:
+    """Ask outside of the graph: inside, torch 2.10 says yes whenever it compiles."""
+    return torch.compiler.is_exporting()
 
 
 class BatchShape:

@@ -44,6 +44,8 @@ def _holds_numbers(dtype: Any, pandas: Any) -> bool:
 
 def _column(column: Any) -> np.ndarray:
     array: np.ndarray = column.to_numpy()
-    if array.dtype == object:
-        array = column.to_numpy(np.float64, na_value=np.nan)
-    return array
+    if array.dtype != object:
+        return array
+    if not column.isna().any():  # decimals, and before pandas 2.2 all that is nullable
+        array = np.asarray(column.tolist())
+    return column.to_numpy(np.float64, na_value=np.nan) if array.dtype == object else array

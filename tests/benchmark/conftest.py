@@ -12,7 +12,8 @@ def gpu(monkeypatch):
     """The modules of benchmarks/, which is no package and not installed."""
     if not BENCHMARKS.is_dir():
         pytest.skip("the sources are not here")
-    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    kinds = BENCHMARKS.parent / "tests" / "op"  # whose path gpu_accuracy adds once a process
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path, str(kinds)])
     import bench
     import ceilings
     import cuda_bits
