@@ -47,7 +47,7 @@ class WeightedTrainer(Predictor):
         once for their labels. Of a DataLoader, batches, order, collation and workers are used.
     y_train : array-like, shape (N,), or (N, L) for several labels or numbers per row
         Labels of any type that sorts; `classes_` holds the distinct ones in order. Left out for a
-        Dataset. Rows whose label is -1, or whose numbers are NaN, are unlabelled, see `unlabeled`.
+        Dataset. Rows whose label is -1 or missing are unlabelled, see `unlabeled`.
     X_test : like X_train, M rows, optional
         Unlabelled rows to resemble, beside those of X_train; weights "distance" and "idw" need one
         or the other.

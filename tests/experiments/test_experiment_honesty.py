@@ -115,3 +115,9 @@ def test_constant_weights_train_as_unweighted_and_the_report_says_so(tmp_path):
     assert any("constant" in note for note in outcome["notes"])
     assert outcome["weights"]["problems"] == ["constant"]
     assert r.run_single_experiment(*parts, epochs=1)["weight_type"] == "none"
+
+
+@pytest.mark.parametrize("kind", ["distance", "idw"])
+def test_experiments_train_with_weights_of_mean_one(kind):
+    split = make_split(X, Y, test_size=0.3, val_size=0.1, seed=0)
+    assert runs.weights_of(model, split, kind, "euclidean", 0.8).mean() == pytest.approx(1)

@@ -357,7 +357,7 @@ def test_a_checkpoint_is_safetensors_and_json(tmp_path):
     with safe_open(tmp_path / "c", framework="pt") as f:
         content = json.loads(f.metadata()["semideep_ext"])
         assert torch.equal(f.get_tensor("state.model.weight"), t.model.weight)
-    assert content["version"] == 1
+    assert content["version"] == 2
 
 
 def test_tied_weights_are_saved_and_loaded(tmp_path):
@@ -395,9 +395,9 @@ def test_other_files_of_safetensors_and_other_versions_are_refused(tmp_path):
     save_file({"a": torch.ones(1)}, tmp_path / "other")
     with pytest.raises(ValueError, match="a safetensors file, but no checkpoint"):
         trainer().load_checkpoint(tmp_path / "other")
-    header = {"semideep_ext": json.dumps({"version": 2, "state": {}})}
+    header = {"semideep_ext": json.dumps({"version": 3, "state": {}})}
     save_file({"a": torch.ones(1)}, tmp_path / "later", header)
-    with pytest.raises(ValueError, match="version 2; this semideep_ext reads version 1"):
+    with pytest.raises(ValueError, match="version 3; this semideep_ext reads version 2"):
         trainer().load_checkpoint(tmp_path / "later")
 
 

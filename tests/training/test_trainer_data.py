@@ -144,10 +144,13 @@ def test_rows_of_another_width_are_refused():
 
 @pytest.mark.parametrize("missing", [None, np.nan])
 @pytest.mark.parametrize("kind", [list, np.array, pd.Series], ids=lambda kind: kind.__name__)
-def test_missing_labels_are_refused(missing, kind):
+def test_rows_without_a_label_are_unlabelled(missing, kind):
     y = ["a", "b", missing, *"ab" * 28, "a"]
-    with pytest.raises(ValueError, match=r"y holds (None|nan) at row 2"):
-        trainer(y=np.array(y, dtype=object) if kind is np.array else kind(y))
+    t = trainer(y=np.array(y, dtype=object) if kind is np.array else kind(y))
+    assert t.classes_.tolist() == ["a", "b"]
+    np.testing.assert_array_equal(np.flatnonzero(~t.labeled_), [2])
+    with pytest.raises(ValueError, match="y_val has no label at row 1"):
+        t.train(blobs()[0][:2], ["a", missing])
 
 
 @pytest.mark.parametrize("kind", [list, lambda y: np.array(y, dtype=object)], ids=["list", "array"])
@@ -171,11 +174,10 @@ def test_impossible_settings_are_refused(option, value):
         trainer(**{option: value})
 
 
-def test_missing_labels_of_pandas_are_refused():
+def test_rows_without_a_label_in_pandas_are_unlabelled():
     labels = pd.Series(["a", "b"] * 30, dtype="string")
     labels[4] = pd.NA
-    with pytest.raises(ValueError, match="y holds <NA> at row 4"):
-        trainer(y=labels)
+    np.testing.assert_array_equal(np.flatnonzero(~trainer(y=labels).labeled_), [4])
 
 
 def test_missing_numbers_of_pandas_are_named_by_row_and_column():

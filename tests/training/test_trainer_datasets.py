@@ -228,10 +228,10 @@ def test_nan_in_a_dataset_is_refused(where, weights):
         with_data(data["X_train"], weights=weights, X_test=data["X_test"]).train(data["X_val"])
 
 
-def test_missing_labels_of_a_dataset_are_refused():
+def test_rows_of_a_dataset_without_a_label_are_unlabelled():
     X, _ = blobs(n=4)
-    with pytest.raises(ValueError, match="y holds nan at row 2"):
-        with_data(Pairs(X, ["a", "b", math.nan, "a"]))
+    t = with_data(Pairs(X, ["a", "b", math.nan, "a"]))
+    assert t.labeled_.tolist() == [True, True, False, True]
 
 
 def test_two_workers_read_what_one_process_reads():
