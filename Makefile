@@ -14,6 +14,7 @@ SEMIDEEP_CUDA ?= auto
 GPU_PYTHON ?= python3
 GPU_OPTIONS ?=
 SANITIZE ?=
+ALL_CASES ?= OFF
 COUNT_OPTIONS ?=
 
 # Waiting OpenMP threads sleep: spinning ones slow small models tenfold where other processes (the
@@ -37,14 +38,16 @@ CONFIGURE = $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ni
   -DSEMIDEEP_BUILD_PYTHON=OFF
 # One CUDA target is enough for a test; `make cuda-build` compiles for every one.
 CONFIGURE_NATIVE = $(CONFIGURE) -B $(NATIVE) \
-  -DSEMIDEEP_CUDA=$(SEMIDEEP_CUDA) -DSEMIDEEP_CUDA_TARGETS=90a-real -DSEMIDEEP_SANITIZE=$(SANITIZE)
+  -DSEMIDEEP_CUDA=$(SEMIDEEP_CUDA) -DSEMIDEEP_CUDA_TARGETS=90a-real -DSEMIDEEP_SANITIZE=$(SANITIZE) \
+  -DSEMIDEEP_ALL_CASES=$(ALL_CASES)
 HAVE_NVCC := $(shell command -v $${CUDACXX:-nvcc} 2>/dev/null)
 NO_NVCC = @echo "$@: SKIPPED, no nvcc here; install the CUDA toolkit and put nvcc on PATH or set CUDACXX to it"
 BUILD_INPUTS := setup.py CMakeLists.txt semideep_ext/_version.py $(filter-out csrc/tests/%,$(CSRC))
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint ctest ctest-aarch64 pytest test-oldest kills bench bench-scaling \
-  bench-counts bench-counts-accept cuda-build cuda-resources cuda-resources-accept gpu format clean
+.PHONY: help dev demo test lint ctest ctest-all ctest-aarch64 pytest test-oldest kills bench \
+  bench-scaling bench-counts bench-counts-accept cuda-build cuda-resources cuda-resources-accept \
+  gpu format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /make \1\t/' \
@@ -73,6 +76,9 @@ ctest: .venv/dev.stamp  ## Build and run the C++ tests, under each instruction s
 	$(CONFIGURE_NATIVE)
 	$(BIN)/cmake --build $(NATIVE)
 	$(BIN)/ctest --test-dir $(NATIVE) --parallel 2 --output-on-failure --no-tests=error
+
+ctest-all:  ## The same on all cases of the emulated kernels, of which the others take a sample
+	@$(MAKE) --no-print-directory ctest ALL_CASES=ON
 
 ctest-aarch64: .venv/dev.stamp  ## The C++ tests on 64-bit ARM: cross-compiled, run in QEMU
 	$(CONFIGURE) -B build/native-aarch64 --toolchain cmake/aarch64.cmake -DSEMIDEEP_CUDA=OFF

@@ -1,9 +1,10 @@
 # Kernels of csrc/cuda as C++ programs for the host, by way of csrc/tests/emulator.
 #
 #   semideep_add_emulated_program(<name> <sources>... [SANITIZE thread|address|undefined|none])
-#   semideep_add_emulated_test(<name> <sources>... [SANITIZE ...] [KERNELS])
+#   semideep_add_emulated_test(<name> <sources>... [SANITIZE ...] [KERNELS] [EVERY <n>])
 #
-# The second also registers the program with ctest, under its name. KERNELS links csrc/cuda. Sources are .cu or .cpp files; all are read as
+# The second also registers the program with ctest, under its name; EVERY is the program's argument, unless
+# SEMIDEEP_ALL_CASES is on. KERNELS links csrc/cuda and the reference. Sources are .cu or .cpp files; all are read as
 # C++, each by way of a file of one line that includes it, so that a .cu file can be nvcc's elsewhere in the project.
 # Without SANITIZE the program is built as SEMIDEEP_SANITIZE says; with it, whatever that says. Where the compiler
 # lacks the sanitizer there is no program and no test, and a message says so.
@@ -95,7 +96,7 @@ function(semideep_add_emulated_program name)
     set(kernels semideep_emulated_kernels_${sanitizer})
     if(NOT TARGET ${kernels})
       file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/csrc/cuda/*.cu)
-      semideep_wrap_sources(${kernels} wrappers ${sources})
+      semideep_wrap_sources(${kernels} wrappers ${sources} ${PROJECT_SOURCE_DIR}/csrc/tests/reference.cpp)
       add_library(${kernels} OBJECT ${wrappers})
       semideep_set_emulated_flags(${kernels} "${sanitizer}")
     endif()
@@ -104,9 +105,13 @@ function(semideep_add_emulated_program name)
 endfunction()
 
 function(semideep_add_emulated_test name)
-  semideep_add_emulated_program(${name} ${ARGN})
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" EVERY "")
+  semideep_add_emulated_program(${name} ${arg_UNPARSED_ARGUMENTS})
+  if(SEMIDEEP_ALL_CASES)
+    set(arg_EVERY "")
+  endif()
   if(TARGET ${name})
-    add_test(NAME ${name} COMMAND ${name})
+    add_test(NAME ${name} COMMAND ${name} ${arg_EVERY})
     set(limit 600)
     if(SEMIDEEP_SANITIZE)
       set(limit 7200)

@@ -32,6 +32,8 @@ class Reference {
     result_.parameter_gradient.assign(p_.batches * p_.parameters, 0);
     for (int64_t b = 0; b < p_.batches; ++b) {
       std::vector<S> by_parameter(p_.parameters, S(0.0));
+      right_.clear();
+      for (int64_t j = 0; j < p_.right.count; ++j) right_.push_back(load(p_.right, b, j));
       for (int64_t i = 0; i < n; ++i) row(b, i, by_parameter);
       for (int64_t l = 0; l < p_.parameters; ++l)
         result_.parameter_gradient[b * p_.parameters + l] = asked(by_parameter[l]);
@@ -72,6 +74,7 @@ class Reference {
     };
     Row row;
     row.info = Metric::Row::template describe<S>(feature, p_.features);
+    row.prepared.reserve(p_.features);
     for (int64_t k = 0; k < p_.features; ++k)
       row.prepared.push_back(Metric::Row::prepare(feature(k), row.info));
     return row;
@@ -96,7 +99,7 @@ class Reference {
     std::vector<S> gradient(p_.features, S(0.0));
     std::vector<S> sums(p_.parameters * p_.columns, S(0.0));
     for (int64_t j = 0; j < p_.right.count; ++j) {
-      const Row y = load(p_.right, b, j);
+      const Row& y = right_[j];
       const S d = distance(x, y);
       S weight(0.0);
       for (int64_t l = 0; l < p_.parameters; ++l) {
@@ -140,18 +143,11 @@ class Reference {
   }
 
   const Problem& p_;
+  std::vector<Row> right_;  // of a batch
   ReferenceResult result_;
 };
 
-inline ReferenceResult reference(const Problem& problem) {
-  ReferenceResult result;
-  visit(Metrics{}, problem.metric, [&]<class Metric>() {
-    visit(Kernels{}, problem.kernel, [&]<class Kernel>() {
-      result = problem.tangent ? Reference<Dual<long double>, Metric, Kernel>(problem).compute()
-                               : Reference<long double, Metric, Kernel>(problem).compute();
-    });
-  });
-  return result;
-}
+// Is compiled once for all tests, by csrc/tests/reference.cpp: that takes longer than any of them.
+ReferenceResult reference(const Problem& problem);
 
 SEMIDEEP_MATH_END

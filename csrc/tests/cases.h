@@ -18,6 +18,11 @@ using semideep::Problem;
 using semideep::Side;
 using semideep::Task;
 
+// What a sample of cases has of each.
+inline int kind_of(Task task, int metric, DType dtype) {
+  return (metric * 2 + static_cast<int>(dtype)) * 3 + static_cast<int>(task);
+}
+
 struct Shape {
   int64_t batches = 1, n = 1, m = 1, features = 1, parameters = 1, columns = 1;
 };

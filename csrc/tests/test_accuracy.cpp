@@ -65,13 +65,16 @@ double worst_error(int metric, const Data& data, int64_t n, int64_t m, int64_t f
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
   backend::skip_unless_available();
+  check::Sample sample(count, arguments);
   unsigned seed = 0;
   accuracy::for_metrics([&](int metric, const std::string& name) {
     const auto hold = [&](const Data& data, int64_t n, int64_t m, int64_t features,
                           double exponent) {
-      const double error = worst_error(metric, data, n, m, features, exponent, ++seed);
+      ++seed;
+      if (!sample.takes(metric)) return;
+      const double error = worst_error(metric, data, n, m, features, exponent, seed);
       check::that(error <= 1e-6, name + ", " + data.name + ", N=" + std::to_string(n) +
                                      " M=" + std::to_string(m) + " D=" + std::to_string(features) +
                                      " lambda d about " + std::to_string(exponent) +

@@ -116,7 +116,7 @@ Errors worst_errors(int metric, const Data& data, int64_t features, int64_t m, d
 }
 
 template <class T>
-void check_all(double promised) {
+void check_all(double promised, check::Sample sample) {
   unsigned seed = 0;
   accuracy::for_metrics([&](int metric, const std::string& name) {
     for (const Data& data : kData)
@@ -126,7 +126,9 @@ void check_all(double promised) {
             // What doubles of unit rows keep of an angle of 1e-6.
             const bool rounded = sizeof(T) == 8 && name == "cosine" && data.beside > 0;
             const double tolerance = rounded ? 1e-9 : promised;
-            const Errors errors = worst_errors<T>(metric, data, features, m, exponent, ++seed);
+            ++seed;
+            if (!sample.takes(metric)) continue;
+            const Errors errors = worst_errors<T>(metric, data, features, m, exponent, seed);
             const std::string of = name + ", " + data.name + ", D=" + std::to_string(features) +
                                    " M=" + std::to_string(m) + " lambda d about " +
                                    std::to_string(exponent) + (sizeof(T) == 4 ? "" : " float64");
@@ -143,9 +145,10 @@ void check_all(double promised) {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
   backend::skip_unless_available();
-  check_all<float>(1e-5);
-  check_all<double>(1e-11);
+  const check::Sample sample(count, arguments);
+  check_all<float>(1e-5, sample);
+  check_all<double>(1e-11, sample);
   return check::finish();
 }
