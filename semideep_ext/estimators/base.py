@@ -21,9 +21,8 @@ from semideep_ext.estimators.fit_weighted import fit_weighted
 from semideep_ext.estimators.rows import finite, is_frame, rows_as
 from semideep_ext.op.arguments import check_columns, column_names
 from semideep_ext.op.functional import DEFAULT_EPS, distance_weights
-from semideep_ext.weighting.checks import as_array
+from semideep_ext.weighting.checks import as_array, missing_as_nan
 from semideep_ext.weighting.diagnostics import WeightsWarning, check_weights, warn_if_degenerate
-from semideep_ext.weighting.labels import missing_as_nan
 from semideep_ext.weighting.normalisation import mean_one
 from semideep_ext.weighting.scales import resolve_lambda
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from semideep_ext.op.arguments import column_names, is_missing
 from semideep_ext.op.metrics import compares_any_values
+from semideep_ext.weighting.checks import find_missing
 
 
 def rows_as(metric: Any) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def rows_as(metric: Any) -> dict[str, Any]:
 def finite(rows: np.ndarray, X: Any, name: str) -> np.ndarray:
     """Refuse missing and infinite values; X is what the rows were made from."""
     if rows.dtype.kind == "O":
-        bad = np.vectorize(is_missing, otypes=[bool])(rows)
+        bad = find_missing(rows)
     else:
         bad = ~np.isfinite(rows) if rows.dtype.kind == "f" else np.zeros(1, dtype=bool)
     if bad.any():

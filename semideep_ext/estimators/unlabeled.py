@@ -9,11 +9,10 @@ import numpy as np
 from sklearn.model_selection import check_cv
 from sklearn.utils.multiclass import type_of_target
 
-from semideep_ext.weighting.checks import as_array
+from semideep_ext.weighting.checks import as_array, missing_as_nan
 from semideep_ext.weighting.labels import (
     is_unlabeled,
     labeled_rows,
-    missing_as_nan,
     plain_labels,
     rows_with_targets,
 )

@@ -24,11 +24,10 @@ from semideep_ext.estimators.around import refuse_mark_as_class
 from semideep_ext.estimators.base import DistanceWeighted
 from semideep_ext.op.arguments import is_missing
 from semideep_ext.op.functional import DEFAULT_EPS
-from semideep_ext.weighting.checks import as_array
+from semideep_ext.weighting.checks import as_array, missing_as_nan
 from semideep_ext.weighting.labels import (
     is_unlabeled,
     labeled_rows,
-    missing_as_nan,
     plain_labels,
     rows_with_targets,
 )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from semideep_ext.op.arguments import describe, to_numpy
-from semideep_ext.weighting.labels import missing_as_nan
+from semideep_ext.weighting.checks import missing_as_nan
 
 __all__ = ["auto_select_distance_metric"]
 

@@ -40,8 +40,7 @@ def check_features(
         raise ValueError(f"{name} is missing: give one row of numbers per row of data")
     columns = columns or column_names(X)
     X = _to_array(X, name)
-    if X.dtype.kind == "O":  # pandas columns of numbers with missing values
-        X = np.where(np.vectorize(is_missing, otypes=[bool])(X), np.nan, X)
+    X = missing_as_nan(X)  # as in pandas columns of numbers with missing values
     try:
         if X.dtype.kind not in "biufO":
             raise ValueError(f"dtype {X.dtype}")
@@ -106,8 +105,8 @@ def check_labels(y: Any, n: int, name: str) -> np.ndarray:
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.shape != (n,):
         raise ValueError(f"{name} has shape {y.shape} for {n} rows; allowed is ({n},)")
-    missing = [i for i, v in enumerate(y.tolist()) if is_missing(v)]
-    if missing:
+    missing = np.flatnonzero(find_missing(y))
+    if missing.size:
         raise ValueError(f"{name} has no label at row {missing[0]}; drop the unlabelled rows")
     return y
 
@@ -126,13 +125,37 @@ def check_numbers(y: Any, n: int, name: str) -> np.ndarray:
 
 def as_numbers(y: Any, name: str) -> np.ndarray:
     """Numbers as float64; missing ones are NaN."""
-    y = as_array(y, name)
-    if y.dtype.kind == "O":
-        y = np.where(np.vectorize(is_missing, otypes=[bool])(y), np.nan, y)
+    y = missing_as_nan(as_array(y, name))
     try:
         return np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is not numeric ({error}); give numbers") from error
+
+
+def find_missing(values: np.ndarray) -> np.ndarray:
+    """Tell which values are missing: NaN, NaT, None or pandas.NA; bool of the same shape.
+
+    Examples
+    --------
+    >>> find_missing(np.array(["2026-01-01", "NaT"], dtype="datetime64[D]"))
+    array([False,  True])
+    """
+    if values.dtype.kind != "O":
+        return np.asarray(values != values)
+    # np.vectorize would warn of an invalid value wherever one is NaN (numpy 2.5).
+    found = np.fromiter(map(is_missing, values.flat), dtype=bool, count=values.size)
+    return found.reshape(values.shape)
+
+
+def missing_as_nan(values: np.ndarray) -> np.ndarray:
+    """Replace None and pandas.NA, which stand in arrays of objects alone, by NaN.
+
+    Examples
+    --------
+    >>> missing_as_nan(np.array([0.5, None], dtype=object))
+    array([0.5, nan], dtype=object)
+    """
+    return np.where(find_missing(values), np.nan, values) if values.dtype.kind == "O" else values
 
 
 def as_array(y: Any, name: str) -> np.ndarray:

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from semideep_ext.op.arguments import is_missing
-from semideep_ext.weighting.checks import as_array, check_labels
+from semideep_ext.weighting.checks import as_array, check_labels, find_missing, missing_as_nan
 from semideep_ext.weighting.diagnostics import WeightsWarning
 
 __all__ = [
     "is_unlabeled",
     "labeled_rows",
-    "missing_as_nan",
     "plain_labels",
     "read_labels",
     "rows_with_targets",
@@ -97,8 +96,8 @@ def is_unlabeled(y: np.ndarray, unlabeled: Any = -1) -> np.ndarray:
     >>> is_unlabeled(np.array([-1, 1]))
     array([ True, False])
     """
+    missing = find_missing(y)
     labels = [v.decode() if isinstance(v, bytes) else v for v in y.tolist()]
-    missing = np.fromiter(map(is_missing, labels), dtype=bool, count=len(labels))
     if unlabeled is None:
         if missing.any():
             row = int(missing.argmax())
@@ -168,19 +167,6 @@ def read_labels(y: Any, n: int, name: str) -> np.ndarray:
     y = missing_as_nan(as_array(y, name))
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     return y if y.shape == (n,) else check_labels(y, n, name)  # which says what is wrong
-
-
-def missing_as_nan(y: np.ndarray) -> np.ndarray:
-    """Replace None and pandas.NA, which stand in arrays of objects alone, by NaN.
-
-    Examples
-    --------
-    >>> missing_as_nan(np.array([0.5, None], dtype=object))
-    array([0.5, nan], dtype=object)
-    """
-    if y.dtype.kind != "O":
-        return y
-    return np.where(np.vectorize(is_missing, otypes=[bool])(y), np.nan, y)
 
 
 def rows_with_targets(y: np.ndarray) -> np.ndarray:

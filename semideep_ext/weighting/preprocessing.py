@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from semideep_ext.op.arguments import check_columns, column_names, to_numpy
-from semideep_ext.weighting.checks import check_features
-from semideep_ext.weighting.labels import missing_as_nan
+from semideep_ext.weighting.checks import check_features, missing_as_nan
 
 
 def preprocess_features(
