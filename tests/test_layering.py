@@ -18,10 +18,11 @@ SOURCES = {".h", ".cpp", ".cu", ".cuh"}
 
 # A wing, or a module beside them, may import those of the lines above its own only.
 LAYERS = (
-    {"_C", "_version", "_files", "_progress", "_machine", "_moved"},
+    {"_C", "_version", "_files", "_progress", "_machine", "_modules", "_moved"},
     {"op"},
     {"weighting"},
-    {"training", "plots", "ssl", "graph"},
+    {"ssl"},
+    {"training", "plots", "graph"},
     {"estimators"},
     {"experiments", "benchmark"},
     {"cli"},

@@ -187,7 +187,7 @@ class EarlyStopping(Callback):
             self.best_score_, self.best_epoch_ = values[-1], trainer.epoch
             self._waited = 0
             if self.load_best:
-                self._best_weights = copy.deepcopy(trainer.model.state_dict())
+                self._best_weights = copy.deepcopy(trainer.evaluated_model.state_dict())
         else:
             self._waited += 1
             trainer.should_stop = trainer.should_stop or self._waited >= self.patience
@@ -195,7 +195,7 @@ class EarlyStopping(Callback):
     def on_train_end(self, trainer: Any, X: Any = None, y: Any = None, **details: Any) -> None:
         """Put the best weights back."""
         if self._best_weights is not None:
-            trainer.model.load_state_dict(self._best_weights)
+            trainer.evaluated_model.load_state_dict(self._best_weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Give what a checkpoint must hold."""

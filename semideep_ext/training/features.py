@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from semideep_ext._modules import find_module
 from semideep_ext.op.arguments import describe
 
 FeatureExtractor = Callable[[Tensor], Any]
@@ -27,22 +28,7 @@ def feature_extractor(model: nn.Module, features: Any) -> Iterator[FeatureExtrac
     if callable(features):
         yield features
         return
-    modules = dict(model.named_modules())
-    if features is None:
-        linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
-        if not linear:
-            raise ValueError(
-                "the model has no nn.Linear, of which the input would be its features; give "
-                "features= the name of a submodule, or a function of a batch"
-            )
-        module = modules[linear[-1]]
-    elif features in modules:
-        module = modules[features]
-    else:
-        raise ValueError(
-            f"features={features!r}: the model has no such submodule; it has "
-            f"{', '.join(name for name in modules if name)}"
-        )
+    module = find_module(model, features, "features")
     seen: list[Any] = []
     handle = module.register_forward_hook(lambda *arguments: seen.append(arguments[1:]))
 

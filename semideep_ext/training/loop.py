@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from semideep_ext.training.rows import Plan, Rows
+from semideep_ext.training.semi_supervised import SemiSupervision
 from semideep_ext.weighting.losses import WeightedLoss
 
 
@@ -69,6 +70,7 @@ class Loop:
     loss_fn: WeightedLoss
     outputs: Callable[[nn.Module, Tensor], Tensor]
     notify: Callable[..., None]
+    semi: SemiSupervision | None = None
 
     def train_epoch(self, data: TrainingData, plan: Plan, epoch: int) -> float:
         """Train on each batch of the plan once; give the mean loss over rows.
@@ -83,16 +85,16 @@ class Loop:
         self.model.train()
         steps = share(plan, accelerator.process_index, accelerator.num_processes)
         rows = data.rows.batches(batch.index for step in steps for batch in step)
-        losses: list[Tensor] = []  # of each batch, 0-d
+        losses: list[Tensor] = []  # of each batch, 0-d, all that is minimised
         total = torch.zeros((), device=device)
         for batches in steps:
             self.optimizer.zero_grad()
             for batch in batches:
                 last = batch is batches[-1]
                 with nullcontext() if last else accelerator.no_sync(self.model):
-                    loss = self._backward(data, next(rows), batch)
+                    loss, labeled = self._backward(data, next(rows), batch)
                 losses.append(loss)
-                total += self.loss_fn.total(loss, batch.counted) if batch.counted else 0
+                total += self.loss_fn.total(labeled, batch.counted) if batch.counted else 0
                 if device.type == "cpu":
                     self._check_finite(losses[-1:], len(losses), epoch)
             self._step()
@@ -100,12 +102,17 @@ class Loop:
         seen = sum(len(batch) for step in plan for batch in step)
         return float(accelerator.reduce(total, "sum").item()) / seen
 
-    def _backward(self, data: TrainingData, x: Tensor, batch: Batch) -> Tensor:
-        """Add to the gradients; give the loss."""
+    def _backward(self, data: TrainingData, x: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Add to the gradients; give the loss, and the part of it that is of labelled rows."""
         index = batch.index.to(data.targets.device)
         y, w = data.targets[index], data.row_weights
+        w = None if w is None else w[index]
         self.notify("on_batch_begin", batch=(x, y), training=True)
-        loss = self.loss_fn(self.outputs(self.model, x), y, None if w is None else w[index])
+        if self.semi is None:
+            loss = labeled = self.loss_fn(self.outputs(self.model, x), y, w)
+        else:
+            losses = self.semi.losses(self.model, x, y, w, index)
+            loss, labeled = losses.total, losses.labeled
         if not loss.requires_grad:
             raise ValueError(
                 "the loss does not depend on any parameter that is trained: the model detaches its "
@@ -118,18 +125,22 @@ class Loop:
         self.accelerator.backward(loss * (factor * self.accelerator.gradient_accumulation_steps))
         loss = loss.detach()
         self.notify("on_batch_end", batch=(x, y), loss=loss, training=True)
-        return loss
+        return loss, labeled.detach()
 
     def _step(self) -> None:
         if self.clip_grad_norm is None:
             self.accelerator.unscale_gradients(self.optimizer)
         else:
-            self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
+            own = [] if self.semi is None else self.semi.parameters
+            trained = [*self.model.parameters(), *own]
+            self.accelerator.clip_grad_norm_(trained, self.clip_grad_norm)
         named = list(self.accelerator.unwrap_model(self.model).named_parameters())
         self.notify("on_grad_computed", named_parameters=named, training=True)
         self.optimizer.step()
         if self.scheduler is not None and not self.accelerator.optimizer_step_was_skipped:
             self.scheduler.step()
+        if self.semi is not None:
+            self.semi.after_step(self.accelerator.unwrap_model(self.model), self.optimizer)
 
     def _check_finite(self, losses: list[Tensor], first: int, epoch: int) -> None:
         """Refuse a loss that is not finite; `first` is the number of the first of these batches."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from semideep_ext._files import write_atomically
+from semideep_ext._modules import COMPILED, evaluation_mode, unwrapped
 from semideep_ext.op.arguments import describe
 from semideep_ext.training.rows import DatasetRows, Rows, open_rows
-from semideep_ext.training.tasks import Task
+from semideep_ext.training.tasks import Classification, Task
 from semideep_ext.weighting.losses import WeightedLoss
 
-_COMPILED = "_orig_mod"  # what torch.compile calls the model inside
 _HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -63,7 +62,7 @@ class Predictor:
         ValueError
             If y holds a label that y_train does not.
         """
-        scores, p = self._score(*self._labelled(X, y, "X", "y"))
+        scores, p = self._score(*self._labelled(X, y, "X", "y"), self.evaluated_model)
         return (scores, self._task.decide(p), p) if return_predictions else scores
 
     def predict(self, X: Any) -> np.ndarray:
@@ -81,26 +80,42 @@ class Predictor:
         return self._predict(X)
 
     def _predict(self, X: Any) -> np.ndarray:
-        base = self.loss_fn.base_loss
-        with evaluation_mode(self.model):
-            batches = self._batches(self._open(X, "X"))
-            return self._joined(
-                self._task.predict(self.outputs(self.model, x), base) for x in batches
-            )
+        return self.predicted(self._batches(self._open(X, "X")))
+
+    def predicted(self, batches: Iterable[Tensor]) -> np.ndarray:
+        """Predict batches of rows on the device: probabilities or numbers."""
+        model = self.evaluated_model
+        with evaluation_mode(model):
+            return self._joined(self.predictions(self.outputs(model, x)) for x in batches)
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Turn outputs into probabilities, (n, n_classes), or into numbers."""
+        return self._task.predict(outputs, self.loss_fn.base_loss)
+
+    def logits(self, outputs: Tensor) -> Tensor:
+        """Turn outputs of a classification into one logit per class, (n, n_classes)."""
+        assert isinstance(self._task, Classification)
+        return self._task.logits(outputs, self.loss_fn.base_loss)
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The model that predicts and is scored."""
+        return self.model
 
     def save_model(self, path: str | os.PathLike[str]) -> None:
-        """Save the model's state_dict: the whole file or, whatever happens, none of it.
+        """Save the state_dict of the model that predicts: the whole file or none of it.
 
         That of a compiled model is that of the model before `torch.compile`, and loads into both.
         """
-        write_atomically(path, lambda f: torch.save(unwrapped(self.model).state_dict(), f))
+        state = unwrapped(self.evaluated_model).state_dict()
+        write_atomically(path, lambda f: torch.save(state, f))
 
     def load_model(self, path: str | os.PathLike[str]) -> None:
         """Load a state_dict as `save_model` writes it; other pickled objects are refused."""
         state = torch.load(path, map_location=self.device, weights_only=True)
-        unwrapped(self.model).load_state_dict(
-            {name.removeprefix(f"{_COMPILED}."): tensor for name, tensor in state.items()}
-        )
+        state = {name.removeprefix(f"{COMPILED}."): tensor for name, tensor in state.items()}
+        unwrapped(self.model).load_state_dict(state)
+        unwrapped(self.evaluated_model).load_state_dict(state)
 
     def outputs(self, model: nn.Module, x: Tensor) -> Tensor:
         """Run the model, and check that its outputs are those of the task."""
@@ -114,19 +129,27 @@ class Predictor:
             )
         return self._task.check(outputs.to(self._loss_dtype), self.loss_fn.base_loss)
 
+    def _with_model(self, model: nn.Module) -> Predictor:
+        """Give what predicts by another model of the same task."""
+        other = Predictor()
+        vars(other).update(vars(self), model=model)
+        return other
+
     @property
     def _loss_dtype(self) -> torch.dtype:
         """Losses and scores are computed in float32 at least, whatever the model computes in."""
         return torch.promote_types(self._dtype, torch.float32)
 
-    def _score(self, rows: Rows, y: Tensor) -> tuple[dict[str, float], np.ndarray]:
+    def _score(
+        self, rows: Rows, y: Tensor, model: nn.Module
+    ) -> tuple[dict[str, float], np.ndarray]:
         """Scores and predictions of rows of which y holds the targets."""
         total, predicted, targets = 0.0, [], y.split(self.batch_size)
-        with evaluation_mode(self.model):
+        with evaluation_mode(model):
             for x, target in zip(self._batches(rows), targets, strict=True):
-                outputs = self.outputs(self.model, x)
+                outputs = self.outputs(model, x)
                 total += self.loss_fn.total(self.loss_fn(outputs, target), len(target)).item()
-                predicted.append(self._task.predict(outputs, self.loss_fn.base_loss))
+                predicted.append(self.predictions(outputs))
         p = self._joined(predicted)
         return {"val_loss": total / len(y), **self._task.scores(y.cpu().numpy(), p)}, p
 
@@ -162,22 +185,3 @@ class Predictor:
         targets = self._task.targets(y, n, name)
         dtype = self._loss_dtype if targets.is_floating_point() else targets.dtype
         return targets.to(self.device, dtype)
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Give the model that `torch.compile` was called on, if it was."""
-    inner = getattr(model, _COMPILED, model)
-    return inner if isinstance(inner, nn.Module) else model
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluate without gradients; then put each module back as it was, frozen ones included."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

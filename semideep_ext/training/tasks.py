@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from semideep_ext.ssl.outputs import class_logits
 from semideep_ext.training.scores import CLASSIFICATION, REGRESSION, label_scores, number_scores
 from semideep_ext.weighting.checks import as_numbers, check_labels, check_numbers
 from semideep_ext.weighting.labels import labeled_rows, rows_with_targets
@@ -101,6 +102,12 @@ class Classification:
                 f"(N, K) with K >= {n}: change the last layer"
             )
         return outputs
+
+    def logits(self, outputs: Tensor, loss: Any) -> Tensor:
+        """Logits, (n, n_classes); outputs beyond the classes take no part."""
+        if isinstance(loss, nn.BCELoss):
+            outputs = outputs.logit()
+        return class_logits(outputs)[:, : len(self.classes_)]
 
     def predict(self, outputs: Tensor, loss: Any) -> Tensor:
         """Probabilities, (n, n_classes); outputs beyond the classes take no part."""

@@ -8,25 +8,31 @@ devices, precision and processes are Accelerate's, and what happens around it is
 from __future__ import annotations
 
 import itertools
+import math
 import os
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from semideep_ext._modules import evaluation_mode, unwrapped
 from semideep_ext.op.functional import DEFAULT_EPS
+from semideep_ext.ssl.method import Method
 from semideep_ext.training import processes
 from semideep_ext.training.callbacks import ProgressBar, in_order
 from semideep_ext.training.checkpoints import read_checkpoint, write_checkpoint
 from semideep_ext.training.features import feature_extractor
+from semideep_ext.training.joined_rows import JoinedRows
 from semideep_ext.training.loop import Loop, TrainingData
 from semideep_ext.training.optimizers import end_epoch, make_optimizer, make_scheduler
 from semideep_ext.training.options import TrainerOptions
-from semideep_ext.training.predictor import Predictor, evaluation_mode, unwrapped
+from semideep_ext.training.predictor import Predictor
 from semideep_ext.training.resume import Resumable, digest, shapes
 from semideep_ext.training.row_weights import RowWeighting, class_factors
-from semideep_ext.training.rows import DatasetRows
+from semideep_ext.training.rows import DatasetRows, Plan, Rows
+from semideep_ext.training.semi_supervised import supervise_half
 from semideep_ext.training.tasks import task_kind
 from semideep_ext.weighting.checks import as_array
 from semideep_ext.weighting.losses import WeightedLoss
@@ -109,8 +115,24 @@ class WeightedTrainer(Predictor):
         For recompute_every: a submodule whose output is the features, or a function of a batch.
         Default: the input of the model's last `nn.Linear`.
     unlabeled : label or None, default -1
-        The value of y_train that marks unlabelled rows; None if all rows are labelled. They are not
-        trained on, and join the rows to resemble. NaN marks them where numbers are predicted.
+        The value of y_train that marks unlabelled rows; None if all rows are labelled. They join
+        the rows to resemble, and X_unlabeled. NaN marks them where numbers are predicted.
+    X_unlabeled : like X_train, optional
+        Unlabelled rows for `method`, beside those marked in y_train. They join the rows to
+        resemble, too. Of a Dataset of pairs and of a DataLoader only the rows are read, in an order
+        of our own.
+    y_unlabeled : array-like, optional
+        Their true labels, if they are known, by which the accuracy of pseudo-labels is reported.
+        Nothing is trained on them. A missing one or -1 is unknown.
+    method : str or `ssl.Method`, optional
+        A semi-supervised method: one of `ssl.METHODS`, or an object such as FixMatch(mu=3). It adds
+        the loss of unlabelled rows to the weighted loss of the labelled ones. An epoch has as many
+        batches as the longer side needs; the shorter begins again.
+    unlabeled_filter : str, callable, or sequence of them, default ()
+        Which unlabelled rows take part in an epoch: "confidence", "domain", or see `ssl.filters`.
+    supervised_twin : bool, default True
+        With a method, train a copy of the model without it, too, on the same labelled batches; its
+        scores stand in the history as "supervised_...". It costs what supervised training costs.
 
     Attributes
     ----------
@@ -121,11 +143,17 @@ class WeightedTrainer(Predictor):
         Weights by distance, or given ones; without class_weight.
     history : dict of lists
         Per epoch: train_loss, and with validation rows val_loss, accuracy, precision, recall, f1
-        and auc; for regression val_loss, mse, mae and r2.
+        and auc; for regression val_loss, mse, mae and r2. With a method unlabeled_loss, before its
+        weight, what the method reports, such as pseudo_label_share and pseudo_label_accuracy, the
+        rows kept_by_... each filter, and all scores of the twin.
     epoch : int
         Number of epochs trained.
     should_stop : bool
         Set by a callback to end training after the epoch.
+    method : Method or None
+        What was given, or made by name.
+    supervised_twin : Predictor or None
+        The copy that was trained without the method: evaluate, predict and predict_proba.
 
     Raises
     ------
@@ -184,6 +212,11 @@ class WeightedTrainer(Predictor):
         recompute_every: int | None = None,
         features: Any = None,
         unlabeled: Any = -1,
+        X_unlabeled: Any = None,
+        y_unlabeled: Any = None,
+        method: Any = None,
+        unlabeled_filter: Any = (),
+        supervised_twin: bool = True,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ValueError(
@@ -230,7 +263,7 @@ class WeightedTrainer(Predictor):
         # A Dataset may draw random numbers whenever a row is read.
         with processes.random_state_kept(self.device):
             processes.seed_everything(self.seed)
-            self._read(X_train, y_train, X_test, loss_fn)
+            joined = self._read(X_train, y_train, X_test, loss_fn, X_unlabeled)
 
         self.model = model.to(self.device)
         loss = self._task.default_loss() if loss_fn is None else loss_fn
@@ -242,10 +275,16 @@ class WeightedTrainer(Predictor):
         self.scheduler = make_scheduler(scheduler, scheduler_interval, self.optimizer)
         keys = ("train_loss", "val_loss", *self._task.score_names)
         self.history: dict[str, list[float]] = {key: [] for key in keys}
+        given = {"y_unlabeled": y_unlabeled, "unlabeled_filter": unlabeled_filter}
+        with processes.random_state_kept(self.device):
+            processes.seed_everything(self.seed)  # networks that methods bring along
+            self._semi, self._twin = supervise_half(self, method, joined, given, supervised_twin)
         self.should_stop, self._begun, self._resumed = False, 0, False
 
-    def _read(self, X_train: Any, y_train: Any, X_test: Any, loss_fn: Any) -> None:
-        """Read rows and labels, set the unlabelled rows apart, and weigh the others."""
+    def _read(
+        self, X_train: Any, y_train: Any, X_test: Any, loss_fn: Any, X_unlabeled: Any
+    ) -> JoinedRows:
+        """Read rows and labels, weigh the labelled rows, and give the others."""
         options = self.options
         rows = self.rows = self._open(X_train, "X_train")
         if isinstance(rows, DatasetRows):
@@ -255,6 +294,7 @@ class WeightedTrainer(Predictor):
         labels = as_array(y_train, "y_train")
         kind = task_kind(options.task, labels, getattr(loss_fn, "base_loss", loss_fn))
         self._unseen = [] if X_test is None else [self._open(X_test, "X_test")]
+        unlabelled: list[Rows] = []
         self.labeled_ = np.ones(len(rows), dtype=bool)
         if labels.ndim in (1, 2) and len(labels) == len(rows):  # else the task says what is wrong
             self.labeled_ = kind.labeled(labels, options.unlabeled)
@@ -266,8 +306,11 @@ class WeightedTrainer(Predictor):
                 )
             y_train = y_train if hasattr(y_train, "shape") else labels
             y_train = y_train[self.labeled_]
-            self._unseen.append(rows.select(np.flatnonzero(~self.labeled_)))
+            unlabelled = [rows.select(np.flatnonzero(~self.labeled_))]
             rows = self.rows = rows.select(np.flatnonzero(self.labeled_))
+        if X_unlabeled is not None:
+            unlabelled.append(self._open(X_unlabeled, "X_unlabeled"))
+        self._unseen += unlabelled
         self._task = kind(y_train, len(rows), "y_train")
         self.classes_ = self._task.classes_
         targets = self._targets(y_train, len(rows), "y_train")
@@ -276,11 +319,32 @@ class WeightedTrainer(Predictor):
             factors = class_factors(options.class_weight, self.classes_, targets.cpu().numpy())
         self._data = TrainingData(rows, targets, factors)
         self._weigh(options.weighting.from_rows(rows, self._unseen, self.labeled_, self.device))
+        return JoinedRows(unlabelled)
 
     @property
     def sample_weights(self) -> np.ndarray | None:
         """Weights by distance, or given ones, (number of labelled rows,); None without."""
         return self._data.sample_weights
+
+    @property
+    def method(self) -> Method | None:
+        """The semi-supervised method."""
+        return None if self._semi is None else self._semi.method
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The model that predicts and is scored: a method may have an average or a teacher."""
+        return self.model if self.method is None else self.method.evaluated(self.model)
+
+    @property
+    def supervised_twin(self) -> Predictor | None:
+        """The copy of the model that is trained without the method."""
+        return None if self._twin is None else self._with_model(self._twin.model)
+
+    @property
+    def targets(self) -> Tensor:
+        """Numbers of the labelled rows' classes, (N,), or what is predicted, on the device."""
+        return self._data.targets
 
     @property
     def epochs(self) -> int:
@@ -332,48 +396,82 @@ class WeightedTrainer(Predictor):
         if scaler is not None:
             self.accelerator.scaler.load_state_dict(scaler.state_dict())
         with (
+            ExitStack() as stack,
             processes.random_state_kept(self.device),
             processes.prepared(self.accelerator, self.model, self.optimizer) as (model, optimizer),
         ):
             self.notify("on_train_begin", X=X_val, y=y_val, resumed=self._resumed)
             self._resumed = False
             try:
-                steps = Loop(
-                    self.accelerator,
-                    model,
-                    optimizer,
-                    self.scheduler if self.options.scheduler_interval == "step" else None,
-                    self.options.clip_grad_norm,
-                    self.loss_fn,
-                    self.outputs,
-                    self.notify,
-                )
+                loop = self._loop(model, optimizer, self.scheduler, self._semi, self.notify)
+                twin = None
+                if self._twin is not None:
+                    parts = self._twin.model, self._twin.optimizer
+                    own = stack.enter_context(processes.prepared(self.accelerator, *parts))
+                    twin = self._loop(*own, self._twin.scheduler, None, _say_nothing)
                 while self.epoch < self.epoch_range[1] and not self.should_stop:
-                    self._run_epoch(steps, validation)
+                    self._run_epoch(loop, twin, validation)
             finally:
                 self.notify("on_train_end", X=X_val, y=y_val)
         return self.history
 
-    def _run_epoch(self, steps: Loop, validation: Any) -> None:
-        accelerator, options = self.accelerator, self.options
+    def _loop(self, model: Any, optimizer: Any, scheduler: Any, semi: Any, notify: Any) -> Loop:
+        return Loop(
+            self.accelerator,
+            model,
+            optimizer,
+            scheduler if self.options.scheduler_interval == "step" else None,
+            self.options.clip_grad_norm,
+            self.loss_fn,
+            self.outputs,
+            notify,
+            semi,
+        )
+
+    def _run_epoch(self, loop: Loop, twin: Loop | None, validation: Any) -> None:
         order = processes.seed_everything(self.seed, self.epoch, 0)
-        plan = self.rows.plan(options.batch_size, accelerator.gradient_accumulation_steps, order)
-        processes.seed_everything(self.seed, self.epoch, 1 + accelerator.process_index)
-        every = options.weighting.recompute_every
+        plan = self._plan(order)
+        place = self.seed, self.epoch, 1 + self.accelerator.process_index
+        processes.seed_everything(*place)
+        every = self.options.weighting.recompute_every
         if every is not None and self.epoch and self.epoch % every == 0:
             self._recompute_weights()
         self.notify("on_epoch_begin")
-        scores = {"train_loss": steps.train_epoch(self._data, plan, self.epoch + 1)}
-        if validation is not None:
-            # In the main process: batch norm's statistics differ between processes.
-            own = self._score(*validation)[0] if self.is_main_process else None
-            scores.update(processes.from_main(accelerator, own))
+        scores = {"train_loss": loop.train_epoch(self._data, plan, self.epoch + 1)}
+        scores.update(self._validated(validation, self.evaluated_model))
+        self._end_epoch(self.scheduler, scores)
+        if self._semi is not None:
+            scores.update(self._semi.report())
+        if twin is not None and self._twin is not None:
+            processes.seed_everything(*place)  # what is random is so in the same way
+            own = {"train_loss": twin.train_epoch(self._data, plan, self.epoch + 1)}
+            own.update(self._validated(validation, self._twin.model))
+            self._end_epoch(self._twin.scheduler, own)
+            scores.update({f"supervised_{key}": value for key, value in own.items()})
+        before = [math.nan] * self.epoch  # of what was not reported then
         for key, value in scores.items():
-            self.history[key].append(value)
-        if self.scheduler is not None and options.scheduler_interval == "epoch":
-            end_epoch(self.scheduler, scores.get("val_loss", scores["train_loss"]))
+            self.history.setdefault(key, before.copy()).append(value)
         self.notify("on_epoch_end", last=self.epoch == self.epoch_range[1])
-        self.should_stop = processes.from_main(accelerator, self.should_stop)
+        self.should_stop = processes.from_main(self.accelerator, self.should_stop)
+
+    def _plan(self, order: torch.Generator) -> Plan:
+        def draw() -> Plan:
+            accumulation = self.accelerator.gradient_accumulation_steps
+            return self.rows.plan(self.options.batch_size, accumulation, order)
+
+        return draw() if self._semi is None else self._semi.begin_epoch(draw, order)
+
+    def _validated(self, validation: Any, model: nn.Module) -> dict[str, float]:
+        if validation is None:
+            return {}
+        # In the main process: batch norm's statistics differ between processes.
+        rows, y = validation
+        scores = self._score(rows, y, model)[0] if self.is_main_process else None
+        return dict(processes.from_main(self.accelerator, scores))
+
+    def _end_epoch(self, scheduler: Any, scores: dict[str, float]) -> None:
+        if scheduler is not None and self.options.scheduler_interval == "epoch":
+            end_epoch(scheduler, scores.get("val_loss", scores["train_loss"]))
 
     def notify(self, hook: str, **details: Any) -> None:
         """Call the hook of each callback that has it."""
@@ -435,6 +533,8 @@ class WeightedTrainer(Predictor):
             "gradient_accumulation_steps": self.accelerator.gradient_accumulation_steps,
             "mixed_precision": self.accelerator.mixed_precision,
             "seed": self.seed,
+            "method": None if self._semi is None else self._semi.settings(),
+            "supervised_twin": self._twin is not None,
             **self.options.settings,
         }
         parts = {
@@ -443,6 +543,8 @@ class WeightedTrainer(Predictor):
             "optimizer": self.optimizer,
             "scheduler": self.scheduler,
             "scaler": self.accelerator.scaler,
+            "unlabelled": self.method,
+            "twin": self._twin,
         }
         return Resumable(settings, parts, with_state)
 
@@ -459,3 +561,7 @@ class WeightedTrainer(Predictor):
                 unseen = itertools.chain.from_iterable(map(self._batches, self._unseen))
                 w = weighting.from_features(extract, self._batches(self.rows), unseen)
         self._weigh(processes.from_main(self.accelerator, w))
+
+
+def _say_nothing(hook: str, **details: Any) -> None:
+    """Stand in for callbacks, which are about the model."""
