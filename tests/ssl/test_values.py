@@ -133,18 +133,18 @@ def swapped(monkeypatch, module, *parts):
 
 
 def test_ict(monkeypatch):
-    swapped(monkeypatch, ict, [0.75, 0.5])  # labelled, unlabelled
+    swapped(monkeypatch, ict, [0.25, 0.5])  # labelled, unlabelled
     model = identity()
     batch = Batch(torch.tensor(X), torch.tensor(Y), torch.tensor([[L9, 0.0], [0.0, 0.0]]))
     method = method_class("ict")()
     result = losses(method, model, batch)
     assert result.unlabeled.item() == pytest.approx(0.0, abs=1e-12)  # a linear model interpolates
-    # Mixed rows have logits (.75 L3, 0) and (.25 L3, 0), mixed classes (.75, .25) and (.25, .75).
-    p, q = 3**0.75 / (1 + 3**0.75), 3**0.25 / (1 + 3**0.25)
-    expected = 0.75 * (-math.log(p) - math.log(1 - q)) / 2
-    expected += 0.25 * (-math.log(1 - p) - math.log(q)) / 2
+    # Mixed rows have logits (.25 L3, 0) and (.75 L3, 0), mixed classes (.25, .75) and (.75, .25).
+    p, q = 3**0.25 / (1 + 3**0.25), 3**0.75 / (1 + 3**0.75)
+    expected = 0.25 * (-math.log(p) - math.log(1 - q)) / 2
+    expected += 0.75 * (-math.log(1 - p) - math.log(q)) / 2
     assert result.labeled.item() == pytest.approx(expected)
-    swapped(monkeypatch, ict, [0.75, 0.5])
+    swapped(monkeypatch, ict, [0.25, 0.5])
     with torch.no_grad():
         model.weight.mul_(2)
     # The student says softmax(2 (L3, 0)) = .9 at the mean of the rows; the teacher, still the
@@ -190,6 +190,15 @@ def test_fixmatch():
     assert result.labeled.item() == pytest.approx(LABELED)
     assert result.weight == 1.0
     assert [float(x) for x in result.facts["pseudo_label_share"]] == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("name", ["fixmatch", "uda", "defixmatch"])
+def test_labels_carry_no_gradient(name):
+    # Strong views of zeros have logits that do not depend on the weight, weak ones do.
+    model, batch = identity(), Batch(torch.tensor(X), torch.tensor(Y), torch.tensor(U))
+    result = losses(name, model, batch, threshold=0.0, weak=unchanged, strong=lambda x: 0 * x)
+    result.unlabeled.backward()
+    assert not model.weight.grad.any()
 
 
 def test_fixmatch_aligned():
@@ -298,6 +307,15 @@ def test_cross_consistency(monkeypatch):
     assert result.weight == 30.0
 
 
+def test_cross_consistency_trains_encoder_and_auxiliary_heads_only():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
+    method = method_class("cross-consistency")()
+    losses(method, model).unlabeled.backward()
+    assert model[0].weight.grad.any() and model[2].weight.grad is None
+    assert all(head.weight.grad.any() for head in method.heads)
+
+
 def test_mlsn_parts():
     assert float(mlsn.focal_loss(torch.tensor([L9]), torch.tensor([True]))) == pytest.approx(
         0.01 * math.log(10 / 9), rel=1e-5
@@ -328,6 +346,14 @@ def test_mlsn(monkeypatch):
     alone = Batch(batch.x[:1], batch.y[:1], batch.u)  # class 1 has no row: probability 0
     result = losses("mlsn", batch=alone, gate=0.85, **options)
     assert result.unlabeled.item() == pytest.approx(-math.log(p), rel=1e-5)
+
+
+def test_mlsn_soft_labels_carry_no_gradient():
+    torch.manual_seed(0)
+    options = {"similarity_weight": 0.0, "cotraining_ramp": Constant(), "gate": 0.0}
+    method = method_class("mlsn")(augment=unchanged, **options)
+    losses(method).unlabeled.backward()
+    assert all(p.grad is None or not p.grad.any() for p in method.similarity.parameters())
 
 
 def test_averages_and_buffers():
