@@ -55,6 +55,17 @@ class Data:
         """Rows to predict, shape (n_test, D)."""
         return self.resembled[: self.n_test]
 
+    @property
+    def unlabelled(self) -> np.ndarray:
+        """Rows for a semi-supervised method: training rows without a label, else the test rows."""
+        without_label = self.resembled[self.n_test :]
+        return without_label if len(without_label) else self.test_rows
+
+    @property
+    def others(self) -> np.ndarray | None:
+        """Rows to resemble that `unlabelled` does not hold, which are resembled anyway."""
+        return self.test_rows if len(self.resembled) > self.n_test else None
+
     def facts(self) -> dict[str, Any]:
         """Sizes, for JSON."""
         return {"n": len(self.X), "m": len(self.resembled), "features": self.features}
@@ -176,6 +187,15 @@ def advise_on_test_rows(data: Data) -> None:
         say(
             "note: every test row is a training row, label included, so that the scores tell "
             "nothing of other rows: hold rows back to test on"
+        )
+
+
+def advise_on_unlabelled_rows(data: Data, path: str) -> None:
+    """Say on stderr that a method learns from the test rows, if so."""
+    if data.others is None:
+        say(
+            f"note: every row of {path} has a label: the method learns from the test rows, whose "
+            "labels it does not see"
         )
 
 

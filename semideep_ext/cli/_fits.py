@@ -33,10 +33,13 @@ class Settings:
     checkpoint: str | None
     resume: bool
     progress: bool
+    method: str | None = None  # a name in METHODS
 
     def unweighted(self) -> Settings:
-        """Give those of the same model without weights, whose training leaves no file."""
-        return dataclasses.replace(self, weights=UNWEIGHTED, checkpoint=None, resume=False)
+        """Give those of the same model without weights and method; it leaves no file."""
+        return dataclasses.replace(
+            self, weights=UNWEIGHTED, method=None, checkpoint=None, resume=False
+        )
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Fit:
     probabilities: np.ndarray | None
     sample_weights: np.ndarray | None
     history: dict[str, list[float]] = field(default_factory=dict)
+    supervised: Fit | None = None  # of the twin that was trained without the method
 
     def columns(self) -> dict[str, np.ndarray]:
         """Give predictions and probabilities by the names that files give them."""
@@ -92,6 +96,7 @@ def _fit_network(data: Data, s: Settings) -> Fit:
     import torch
 
     from semideep_ext.training.callbacks import Checkpoint
+    from semideep_ext.training.predictor import Predictor
     from semideep_ext.training.trainer import WeightedTrainer
 
     regression, labels = s.task == "regression", data.labels
@@ -104,7 +109,7 @@ def _fit_network(data: Data, s: Settings) -> Fit:
         model,
         data.X,
         (labels - center) / scale if regression else labels,
-        data.resembled,
+        data.resembled if s.method is None else data.others,
         weights=None if s.weights == UNWEIGHTED else s.weights,
         distance_metric=s.metric,
         lambda_=s.lambda_,
@@ -116,14 +121,22 @@ def _fit_network(data: Data, s: Settings) -> Fit:
         task=s.task,
         seed=s.seed,
         normalize=s.normalize,
+        method=s.method,
+        X_unlabeled=None if s.method is None else data.unlabelled,
         callbacks=[] if s.checkpoint is None else [Checkpoint(s.checkpoint, resume=s.resume)],
     )
     history = {key: values for key, values in trainer.train().items() if values}
-    p = None if regression else trainer.predict_proba(data.test_rows)
-    predictions = trainer.predict(data.test_rows)
-    if regression:
-        predictions = predictions.astype(np.float64) * scale + center
-    return Fit(trainer.classes_, predictions, p, trainer.sample_weights, history)
+
+    def fitted(predictor: Predictor) -> Fit:
+        p = None if regression else predictor.predict_proba(data.test_rows)
+        predictions = predictor.predict(data.test_rows)
+        if regression:
+            predictions = predictions.astype(np.float64) * scale + center
+        return Fit(trainer.classes_, predictions, p, trainer.sample_weights)
+
+    twin = trainer.supervised_twin
+    supervised = None if twin is None else fitted(twin)
+    return dataclasses.replace(fitted(trainer), history=history, supervised=supervised)
 
 
 def _fit_estimator(data: Data, s: Settings) -> Fit:

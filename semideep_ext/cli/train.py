@@ -12,6 +12,7 @@ from semideep_ext.cli import _parsers as p
 from semideep_ext.cli._console import print_json, say, show_table
 from semideep_ext.cli._extras import require_networks, require_writer, wants_progress
 from semideep_ext.cli._summary import decay, effective_rows, sizes
+from semideep_ext.ssl.methods import METHODS
 from semideep_ext.weighting.defaults import BATCH_SIZE, EPOCHS, LEARNING_RATE
 from semideep_ext.weighting.weightings import UNWEIGHTED, WEIGHTINGS
 
@@ -19,6 +20,7 @@ EXAMPLES = """\b
 Examples:
   semideep train train.csv test.csv --label diagnosis --standardize --predictions predicted.csv
   semideep train train.csv test.csv --label y --epochs 200 --checkpoint run.safetensors --resume
+  semideep train half_labelled.csv test.csv --label y --standardize --method vat
   semideep train train.csv test.csv --label price --task regression --model boosting --json"""
 
 
@@ -45,6 +47,15 @@ def train(
     standardize: o.Standardize = False,
     columns: o.Columns = None,
     drop: o.Drop = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            callback=p.one_of(METHODS),
+            help="mlp: learn from unlabelled rows, too: those of TRAIN whose cell of the label is "
+            f"empty, else the test rows. One of {', '.join(METHODS)}.",
+        ),
+    ] = None,
     hidden: o.Hidden = o.DEFAULT_HIDDEN,
     epochs: o.Epochs = EPOCHS,
     learning_rate: o.LearningRate = LEARNING_RATE,
@@ -76,16 +87,24 @@ def train(
     """Train on weighted rows; predict and score test rows.
 
     Scores are given if the test rows have the column of the labels, too. It is read for them only.
-    The same model is trained without weights then, and its scores stand beside.
+    The same model is trained without weights then, and its scores stand beside; with --method also
+    those of the model trained without the method, on the same labelled batches.
     """
     outputs = {"--predictions": predictions, "--checkpoint": checkpoint}
     p.check_outputs([train, test], outputs, as_json)
     _check_checkpoint(model, checkpoint, resume)
+    if method is not None and model != "mlp":
+        raise typer.BadParameter("it needs --model mlp", param_hint="--method")
     show_progress = wants_progress(progress)
     require_writer("--predictions", predictions)
     if model == "mlp":
         require_networks("--model mlp")
-    from semideep_ext.cli._data import advise_on_test_rows, load, settle_metric
+    from semideep_ext.cli._data import (
+        advise_on_test_rows,
+        advise_on_unlabelled_rows,
+        load,
+        settle_metric,
+    )
     from semideep_ext.cli._fits import Settings, fit, score
     from semideep_ext.cli._outputs import write_columns
     from semideep_ext.weighting.scales import resolve_lambda
@@ -111,11 +130,15 @@ def train(
         checkpoint,
         resume,
         show_progress,
+        method,
     )
+    if method is not None:
+        advise_on_unlabelled_rows(data, train)
     fitted = fit(data, settings)
     if predictions is not None:
         write_columns(predictions, fitted.columns())
     scores, unweighted = score(data, fitted, task), None
+    supervised = None if fitted.supervised is None else score(data, fitted.supervised, task)
     if scores is not None and weights != UNWEIGHTED:
         unweighted = score(data, fit(data, settings.unweighted()), task)
     if scores is not None and scores.get("r2", 0.0) < 0:
@@ -129,6 +152,8 @@ def train(
         "diagnostics": fitted.diagnostics(),
         "scores": scores,
         "unweighted": unweighted,
+        "method": method,
+        "supervised": supervised,
         "history": fitted.history,
         "predictions": predictions,
         "checkpoint": checkpoint,
@@ -153,6 +178,8 @@ def _check_checkpoint(model: str, checkpoint: str | None, resume: bool) -> None:
 def _show(found: dict[str, Any]) -> None:
     d, scores, unweighted = found["diagnostics"], found["scores"], found["unweighted"]
     rows = [sizes(found)]
+    if found["method"] is not None:
+        rows.append(("method", found["method"]))
     if d is None:
         rows.append(("weights", "none"))
     else:
@@ -166,8 +193,11 @@ def _show(found: dict[str, Any]) -> None:
         rows.append(("scores", "none: the test rows have no labels that can be scored by"))
     show_table(("", ""), rows)
     if scores is not None:
-        columns = (
-            {"unweighted": scores} if d is None else {"weighted": scores, "unweighted": unweighted}
-        )
+        own = "unweighted" if d is None else "weighted"
+        columns = {own: scores}
+        if found["method"] is not None:
+            columns = {found["method"]: scores, "supervised": found["supervised"]}
+        if d is not None:
+            columns["unweighted"] = unweighted
         lines = [(name, *(column[name] for column in columns.values())) for name in scores]
         show_table(("score", *columns), lines)

@@ -6,6 +6,7 @@ Nothing here reads torch, so that `semideep --help` can name them.
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any
 
 METHODS = {
@@ -45,8 +46,17 @@ def method_class(name: str) -> Any:
     return getattr(importlib.import_module(f"semideep_ext.ssl.{module}"), attribute)
 
 
-def make_method(method: Any, **options: Any) -> Any:
+def make_method(method: Any, *, steps: int | None = None, **options: Any) -> Any:
     """Give a method as it is, or make the one of that name.
+
+    Parameters
+    ----------
+    method : str or Method
+    steps : int, optional
+        Steps that averages of parameters should cover, where the default covers more: about 1,000,
+        which is right for trainings of 10,000 and more.
+    **options
+        Of the method's class.
 
     Raises
     ------
@@ -54,7 +64,12 @@ def make_method(method: Any, **options: Any) -> Any:
         For what is neither, such as a class that nobody built.
     """
     if isinstance(method, str):
-        return method_class(method)(**options)
+        made = method_class(method)
+        parameters = inspect.signature(made).parameters
+        for name in {"ema", "decay"} & parameters.keys() - options.keys():
+            if steps is not None and parameters[name].default is not None:
+                options[name] = min(parameters[name].default, max(0.0, 1 - 1 / steps))
+        return made(**options)
     from semideep_ext.ssl.method import Method
 
     if not isinstance(method, Method):

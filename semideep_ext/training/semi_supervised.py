@@ -22,6 +22,10 @@ from semideep_ext.training.joined_rows import JoinedRows
 from semideep_ext.training.rows import Plan
 from semideep_ext.weighting.checks import as_array
 
+# Averages of parameters cover at most a tenth of the training, where a method is made by its name:
+# the papers' thousand steps are less than that of their own trainings.
+AVERAGED = 10
+
 
 class SemiSupervision:
     """A method, its unlabelled rows, and what an epoch does with them.
@@ -192,7 +196,10 @@ def supervise_half(
                 "out"
             )
         return None, None
-    method = make_method(method).to(trainer.device)
+    options = trainer.options
+    batches = math.ceil(max(len(trainer.rows), len(rows)) / options.batch_size)
+    method = make_method(method, steps=max(1, options.epochs * batches // AVERAGED))
+    method = method.to(trainer.device)
     if not len(rows):
         raise ValueError(
             f"method={method.name!r} needs unlabelled rows: give X_unlabeled (the test rows, for "

@@ -125,9 +125,10 @@ class WeightedTrainer(Predictor):
         Their true labels, if they are known, by which the accuracy of pseudo-labels is reported.
         Nothing is trained on them. A missing one or -1 is unknown.
     method : str or `ssl.Method`, optional
-        A semi-supervised method: one of `ssl.METHODS`, or an object such as FixMatch(mu=3). It adds
-        the loss of unlabelled rows to the weighted loss of the labelled ones. An epoch has as many
-        batches as the longer side needs; the shorter begins again.
+        A semi-supervised method: an object such as FixMatch(mu=3), or the name of one of
+        `ssl.METHODS`, for its paper's defaults (averages of parameters cover a tenth of a short
+        training). It adds the loss of unlabelled rows to the weighted loss of the labelled ones. An
+        epoch has as many batches as the longer side needs; the shorter begins again.
     unlabeled_filter : str, callable, or sequence of them, default ()
         Which unlabelled rows take part in an epoch: "confidence", "domain", or see `ssl.filters`.
     supervised_twin : bool, default True

@@ -1,0 +1,138 @@
+"""Every semi-supervised method, alone and with weights, against supervised training.
+
+    python benchmarks/ssl/run.py                          # results file, tables and pictures
+    python benchmarks/ssl/run.py --mnist DIR --fashion-mnist DIR
+    python benchmarks/ssl/run.py --tasks two-moons --seeds 2 --methods vat,ict   # printed only
+
+Every training of a task and a seed has the same labelled rows, the same first parameters and the
+same number of optimizer steps. Methods have their papers' defaults, but for averages of parameters:
+those of a thousand steps would cover whole trainings here, so that all average over a twentieth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import math
+import pathlib
+import sys
+import time
+import warnings
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import bench
+from tasks import TASKS, Split, Task
+
+from semideep_ext import WeightedTrainer
+from semideep_ext.ssl.methods import METHODS, make_method, method_class
+
+RESULTS = pathlib.Path(__file__).resolve().parents[1] / "results" / "ssl.json"
+SEEDS, BATCH = 10, 32
+AVERAGED = 1 / 20  # share of the training that averages of parameters cover
+SUPERVISED, WEIGHTS = "supervised", "weights"
+
+
+def train(task: Task, split: Split, seed: int, method: str | None, weighted: bool) -> Any:
+    """Train once, for the task's number of steps."""
+    classes = len(np.unique(split.y))
+    made = None
+    if method is not None:
+        taken = inspect.signature(method_class(method)).parameters.keys() & task.augment.keys()
+        options = {name: task.augment[name] for name in taken}
+        made = make_method(method, steps=math.ceil(AVERAGED * task.steps), **options)
+    steps = math.ceil(len(split.y) / BATCH)
+    if made is not None:
+        steps = max(steps, math.ceil(len(split.X_unlabeled) / (made.mu * BATCH)))
+    return WeightedTrainer(
+        task.network(split.X.shape[1], classes, seed),
+        split.X,
+        split.y,
+        weights="distance" if weighted else None,
+        lambda_="median",
+        learning_rate=task.learning_rate,
+        batch_size=BATCH,
+        epochs=math.ceil(task.steps / steps),
+        X_unlabeled=split.X_unlabeled if weighted or made is not None else None,
+        y_unlabeled=None if made is None else split.y_unlabeled,
+        method=made,
+        supervised_twin=False,
+        seed=seed,
+        verbose=False,
+        device="cpu",
+    )
+
+
+def measure(
+    name: str, seed: int, method: str | None, weighted: bool, folder: Any
+) -> dict[str, Any]:
+    """Train, and score on the test rows."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    task = TASKS[name]
+    split = task.draw(seed, folder)
+    trainer = train(task, split, seed, method, weighted)
+    start = time.perf_counter()
+    history = trainer.train()
+    seconds = time.perf_counter() - start
+    steps = int(trainer.method.steps) if trainer.method else None
+    kept = ("pseudo_label_share", "pseudo_label_accuracy", "unlabeled_loss", "train_loss")
+    return {
+        "task": name,
+        "seed": seed,
+        "method": method or SUPERVISED,
+        "weighted": weighted,
+        "accuracy": trainer.evaluate(split.X_test, split.y_test)["accuracy"],
+        "seconds": seconds,
+        "milliseconds_a_step": None if steps is None else 1000 * seconds / steps,
+        "last": {key: history[key][-1] for key in kept if history.get(key)},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--jobs", type=int, default=2)
+    for task in TASKS.values():
+        if task.files:
+            parser.add_argument(f"--{task.files}", metavar="DIR", help="folder of its files")
+    options = parser.parse_args()
+    folders = {t.files: vars(options)[t.files.replace("-", "_")] for t in TASKS.values() if t.files}
+    names = [
+        n for n in options.tasks.split(",") if TASKS[n].files is None or folders[TASKS[n].files]
+    ]
+    methods = [None, *options.methods.split(",")]
+    jobs = [
+        joblib.delayed(measure)(name, seed, method, weighted, folders.get(TASKS[name].files))
+        for name in names
+        for seed in range(options.seeds)
+        for method in methods
+        for weighted in (False, True)
+    ]
+    runs = []
+    done = joblib.Parallel(n_jobs=options.jobs, return_as="generator")(jobs)
+    for run in done:
+        runs.append(run)
+        print(
+            f"{len(runs)}/{len(jobs)} {run['task']} {run['method']} {run['accuracy']:.3f}",
+            flush=True,
+        )
+    from tables import show, write
+
+    found = {**bench.facts(), "seeds": options.seeds, "runs": runs}
+    show(found)
+    complete = options.seeds == SEEDS and len(methods) == len(METHODS) + 1
+    if complete and set(names) >= {n for n, t in TASKS.items() if t.files is None}:
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        write(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Tables and pictures of benchmarks/results/ssl.json: paired differences and their intervals."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+from tasks import TASKS
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGE, PICTURE = ROOT / "docs" / "methods_evidence.md", ROOT / "docs" / "ssl_moons.png"
+
+
+def accuracies(found: dict[str, Any]) -> dict[tuple[str, str, bool], np.ndarray]:
+    """By task, method and whether weighted: accuracy in per cent, by seed."""
+    scores: dict[tuple[str, str, bool], dict[int, float]] = {}
+    for run in found["runs"]:
+        key = (run["task"], run["method"], run["weighted"])
+        scores.setdefault(key, {})[run["seed"]] = 100 * run["accuracy"]
+    return {key: np.array([by[s] for s in sorted(by)]) for key, by in scores.items()}
+
+
+def paired(values: np.ndarray, reference: np.ndarray) -> str:
+    """Mean difference and its 95 % interval; a star where it leaves 0 out."""
+    differences = values - reference
+    if np.ptp(differences) < 1e-9:
+        return f"{differences.mean():+.1f}"
+    low, high = stats.ttest_1samp(differences, 0).confidence_interval()
+    star = "*" if low > 0 or high < 0 else ""
+    return f"{differences.mean():+.1f} [{low:+.1f}, {high:+.1f}]{star}"
+
+
+def table(found: dict[str, Any], task: str) -> list[str]:
+    """A Markdown table of one task: accuracy alone, and differences to supervised training."""
+    scores = accuracies(found)
+    methods = dict.fromkeys(run["method"] for run in found["runs"])
+    reference = scores[task, "supervised", False]
+    lines = [
+        "| method | accuracy | against supervised | with weights, against supervised |",
+        "|---|---|---|---|",
+    ]
+    for method in methods:
+        alone, weighted = (scores[task, method, w] for w in (False, True))
+        first = "" if method == "supervised" else paired(alone, reference)
+        lines.append(f"| {method} | {alone.mean():.1f} | {first} | {paired(weighted, reference)} |")
+    return lines
+
+
+def page(found: dict[str, Any]) -> str:
+    """All tables."""
+    tasks = dict.fromkeys(run["task"] for run in found["runs"])
+    lines = [
+        "# Semi-supervised methods against supervised training",
+        "",
+        f"Accuracy on test rows in per cent, means over {found['seeds']} seeds; paired differences "
+        "with 95 % intervals (Student's t), a star where the interval leaves 0 out. Made by "
+        "`make bench-ssl` (`benchmarks/ssl/run.py` says what was held equal) from "
+        "`benchmarks/results/ssl.json`; nothing was tuned.",
+    ]
+    for name in tasks:
+        task = TASKS[name]
+        lines += ["", f"## {task.title}", ""]
+        lines += [f"{task.unlabeled:,} rows without a label, {task.steps} steps.", ""]
+        lines += table(found, name)
+    return "\n".join(lines) + "\n"
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the tables."""
+    print(page(found))
+
+
+def write(found: dict[str, Any]) -> None:
+    """Write the page, and the picture of decision boundaries."""
+    PAGE.write_text(page(found))
+    boundaries().savefig(PICTURE, dpi=90)
+
+
+def boundaries() -> Any:
+    """Draw what each method makes of two moons, for the first seed."""
+    from run import train
+
+    from semideep_ext.plots._figure import OKABE_ITO, panels
+    from semideep_ext.ssl.methods import METHODS
+
+    task = TASKS["two-moons"]
+    split = task.draw(0, None)
+    names = [None, *METHODS]
+    figure, drawn = panels(len(names), 5, (15, 8))
+    low, high = split.X_unlabeled.min(0) - 0.3, split.X_unlabeled.max(0) + 0.3
+    a, b = np.meshgrid(*(np.linspace(*edge, 150) for edge in zip(low, high, strict=True)))
+    grid = np.stack([a.ravel(), b.ravel()], 1).astype(np.float32)
+    for axes, name in zip(drawn, names, strict=True):
+        torch.manual_seed(0)
+        trainer = train(task, split, 0, name, False)
+        trainer.train()
+        p = trainer.predict_proba(grid)[:, 1].reshape(a.shape)
+        axes.contourf(a, b, p, levels=20, cmap="RdBu_r", alpha=0.5, vmin=0, vmax=1)
+        axes.contour(a, b, p, levels=[0.5], colors="black", linewidths=1)
+        axes.scatter(*split.X_unlabeled.T, s=2, color="grey")
+        for k, colour in ((0, OKABE_ITO[0]), (1, OKABE_ITO[1])):
+            rows = split.X[split.y == k]
+            axes.scatter(*rows.T, s=40, color=colour, edgecolor="black", zorder=3)
+        accuracy = trainer.evaluate(split.X_test, split.y_test)["accuracy"]
+        axes.set_title(f"{name or 'supervised'}: {100 * accuracy:.1f} %", fontsize=10)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return figure
+
+
+if __name__ == "__main__":
+    from run import RESULTS
+
+    write(json.loads(RESULTS.read_text()))
