@@ -82,6 +82,8 @@ class Loop:
             that is queued, that is found after the epoch.
         """
         accelerator, device = self.accelerator, data.targets.device
+        # Once an epoch: Accelerate then looks for every package that may have wrapped the model.
+        model = accelerator.unwrap_model(self.model)
         self.model.train()
         steps = share(plan, accelerator.process_index, accelerator.num_processes)
         rows = data.rows.batches(batch.index for step in steps for batch in step)
@@ -97,7 +99,7 @@ class Loop:
                 total += self.loss_fn.total(labeled, batch.counted) if batch.counted else 0
                 if device.type == "cpu":
                     self._check_finite(losses[-1:], len(losses), epoch)
-            self._step()
+            self._step(model)
         self._check_finite(losses, 1, epoch)
         seen = sum(len(batch) for step in plan for batch in step)
         return float(accelerator.reduce(total, "sum").item()) / seen
@@ -127,20 +129,20 @@ class Loop:
         self.notify("on_batch_end", batch=(x, y), loss=loss, training=True)
         return loss, labeled.detach()
 
-    def _step(self) -> None:
+    def _step(self, model: nn.Module) -> None:
         if self.clip_grad_norm is None:
             self.accelerator.unscale_gradients(self.optimizer)
         else:
             own = [] if self.semi is None else self.semi.parameters
             trained = [*self.model.parameters(), *own]
             self.accelerator.clip_grad_norm_(trained, self.clip_grad_norm)
-        named = list(self.accelerator.unwrap_model(self.model).named_parameters())
+        named = list(model.named_parameters())
         self.notify("on_grad_computed", named_parameters=named, training=True)
         self.optimizer.step()
         if self.scheduler is not None and not self.accelerator.optimizer_step_was_skipped:
             self.scheduler.step()
         if self.semi is not None:
-            self.semi.after_step(self.accelerator.unwrap_model(self.model), self.optimizer)
+            self.semi.after_step(model, self.optimizer)
 
     def _check_finite(self, losses: list[Tensor], first: int, epoch: int) -> None:
         """Refuse a loss that is not finite; `first` is the number of the first of these batches."""
