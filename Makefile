@@ -16,6 +16,7 @@ GPU_OPTIONS ?=
 SANITIZE ?=
 ALL_CASES ?= OFF
 COUNT_OPTIONS ?=
+SSL_OPTIONS ?=
 
 # Waiting OpenMP threads sleep: spinning ones slow small models tenfold where other processes (the
 # second pytest worker, say) want the same cores.
@@ -47,7 +48,7 @@ BUILD_INPUTS := setup.py CMakeLists.txt semideep_ext/_version.py $(filter-out cs
 
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test lint ctest ctest-all ctest-aarch64 pytest test-oldest kills bench \
-  bench-scaling bench-counts bench-counts-accept cuda-build cuda-resources cuda-resources-accept \
+  bench-scaling bench-ssl bench-counts bench-counts-accept cuda-build cuda-resources cuda-resources-accept \
   gpu format clean
 
 help:  ## Show this list
@@ -106,6 +107,9 @@ bench: .venv/bench.stamp .venv/package.stamp $(CEILINGS)  ## Time the op beside 
 
 bench-scaling: .venv/bench.stamp .venv/package.stamp  ## Time and memory up to a million rows; results and plot
 	$(BENCH) benchmarks/scaling.py
+
+bench-ssl: .venv/dev.stamp .venv/package.stamp  ## Semi-supervised methods against supervised training; results, tables, picture
+	$(BIN)/python benchmarks/ssl/run.py $(SSL_OPTIONS)
 
 bench-counts: .venv/dev.stamp  ## Count instructions under valgrind; fails where they grew
 	$(CONFIGURE_NATIVE)

@@ -12,6 +12,7 @@ import semideep_ext
 
 PACKAGE_FOLDER = str(Path(semideep_ext.__file__).parent.parent)
 README = (Path(__file__).parent.parent / "README.md").read_text()
+METHODS_PAGE = (Path(__file__).parent.parent / "docs" / "methods.md").read_text()
 FOLDER = Path(__file__).parent.parent / "examples"
 # Options that make it quick, and the library that it shows.
 EXAMPLES = {
@@ -75,3 +76,16 @@ def test_every_other_block_of_the_readme_runs():
     assert names["out"].shape == (100, 3)
     assert names["w"].shape == (3, 100)
     assert names["search"].best_score_ > 0.9 and names["score"] > 0.9
+
+
+def test_the_page_of_methods_lists_each_and_its_blocks_run():
+    from semideep_ext.ssl import METHODS
+
+    assert [line.split("`")[1] for line in METHODS_PAGE.split("\n") if line.startswith("| `")] == [
+        *METHODS
+    ]
+    names = {}
+    for block in METHODS_PAGE.split("```python\n")[1:]:
+        exec(block.split("```")[0], names)
+    assert names["history"]["accuracy"][-1] > 0.9
+    assert names["predictions"].shape == (490,)

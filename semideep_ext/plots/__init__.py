@@ -13,7 +13,7 @@ from semideep_ext.plots.scores import (
     plot_test_size_impact,
 )
 from semideep_ext.plots.selection import plot_selection
-from semideep_ext.plots.training import plot_training_curves
+from semideep_ext.plots.training import plot_training_curves, plot_unlabeled_rows
 from semideep_ext.plots.weights import plot_density_ratio, plot_projection, plot_weights
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "plot_selection",
     "plot_test_size_impact",
     "plot_training_curves",
+    "plot_unlabeled_rows",
     "plot_weights",
 ]

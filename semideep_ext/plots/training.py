@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LINES = ("-", "--", "-.", ":")
+_KEPT, _PSEUDO = "kept_by_", "pseudo_label_"
 _TITLES = {
     "train_loss": "training loss / first epoch's",
     "val_loss": "validation loss",
@@ -67,6 +68,56 @@ def plot_training_curves(
         axes.set_xlabel("epoch")
         axes.set_ylabel(_TITLES[key])
     drawn[0].legend(fontsize="small")
+    return figure
+
+
+def plot_unlabeled_rows(history: Mapping[str, Sequence[float]], n: int | None = None) -> Figure:
+    """Draw what became of the unlabelled rows, epoch by epoch.
+
+    Parameters
+    ----------
+    history : mapping of str to sequence
+        Of a `WeightedTrainer` with a method: rows kept by each filter, share and accuracy of the
+        pseudo-labels, as far as it has them.
+    n : int, optional
+        Number of the unlabelled rows, drawn as a line beside those that filters keep.
+
+    Returns
+    -------
+    Figure
+        A panel of counts, if there were filters, and one of shares, if there were pseudo-labels.
+
+    Raises
+    ------
+    ValueError
+        If the history has neither.
+
+    Examples
+    --------
+    >>> history = {"pseudo_label_share": [0.2, 0.6], "kept_by_domain": [8.0, 8.0]}
+    >>> figure = plot_unlabeled_rows(history)
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['unlabelled rows kept', 'pseudo-labels']
+    """
+    kept = {key: v for key, v in history.items() if key.startswith(_KEPT) and v}
+    shares = {key: v for key, v in history.items() if key.startswith(_PSEUDO) and v}
+    parts = [(kept, _KEPT, "unlabelled rows kept"), (shares, _PSEUDO, "pseudo-labels")]
+    parts = [part for part in parts if part[0]]
+    if not parts:
+        raise ValueError(
+            "the history has neither filters nor pseudo-labels: train with a method that uses "
+            "pseudo-labels, such as fixmatch, or with unlabeled_filter='domain'"
+        )
+    figure, drawn = panels(len(parts), 2)
+    for axes, (curves, prefix, title) in zip(drawn, parts, strict=True):
+        for i, (key, values) in enumerate(curves.items()):
+            _draw(axes, np.array([values], dtype=np.float64), i, key.removeprefix(prefix))
+        if prefix == _KEPT and n is not None:
+            axes.axhline(n, color="grey", linewidth=1, label="all")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(title)
+        axes.legend(fontsize="small")
     return figure
 
 

@@ -10,6 +10,7 @@ from blobs import blobs, trainer
 from torch import nn
 
 from semideep_ext.training.callbacks import HOOKS, Callback, Checkpoint, EarlyStopping, TensorBoard
+from semideep_ext.training.trackers import Tracker
 
 
 class Recorder:
@@ -317,3 +318,45 @@ def test_the_bar_of_a_resumed_training_begins_where_it_was(tmp_path, capfd):
     trainer(callbacks=[Checkpoint(tmp_path / "c", resume=True)], epochs=4, **options).train()
     shown = capfd.readouterr().err
     assert "3/4" in shown and "4/4" in shown and "1/4" not in shown
+
+
+# Trackers
+
+
+class Noted:
+    """A tracker that notes what it is told."""
+
+    def __init__(self):
+        self.logged, self.finished = [], 0
+
+    def log(self, values, step):
+        self.logged.append((step, values))
+
+    def finish(self):
+        self.finished += 1
+
+
+def test_a_tracker_gets_every_score_by_epoch():
+    noted = Noted()
+    t = trainer(callbacks=[Tracker(noted)], epochs=3)
+    history = t.train(*blobs())
+    assert [step for step, _ in noted.logged] == [1, 2, 3] and noted.finished == 1
+    assert set(noted.logged[-1][1]) == {*history, "learning_rate"}
+    assert noted.logged[-1][1]["val_loss"] == history["val_loss"][-1]
+    t.train()
+    assert noted.finished == 2
+    assert "val_loss" in noted.logged[-1][1]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard's own imports
+def test_a_tracker_of_accelerate_by_name(tmp_path):
+    t = trainer(callbacks=[Tracker("tensorboard", "run", logging_dir=tmp_path)], epochs=2)
+    history = t.train(*blobs())
+    written = scalars(tmp_path / "run")
+    assert [value for _, value in written["val_loss"]] == pytest.approx(history["val_loss"])
+
+
+@pytest.mark.parametrize("bad", ["sheet of paper", 3])
+def test_what_is_no_tracker_is_refused(bad):
+    with pytest.raises(ValueError, match=r"an object\s?with|with log"):
+        Tracker(bad)
