@@ -208,6 +208,7 @@ class Method(nn.Module):
                 "predicted choose PiModel, MeanTeacher or ICT"
             )
         self.data = data
+        self.steps.zero_()
         if self.ema is not None:
             self.average = WeightAverage(model, self.ema).to(data.example.device)
 

@@ -1,4 +1,4 @@
-"""The unlabelled side of a training: which rows take part, what they add, and the supervised twin.
+"""The unlabelled side of a training: which rows take part, and what they add.
 
 `WeightedTrainer` has one loop for all. With a method, each labelled batch is joined by one of
 unlabelled rows, drawn independently; the shorter side begins again as often as the longer needs.
@@ -20,6 +20,7 @@ from semideep_ext.ssl.method import REPORTED, Batch, Data, Losses, Means, Method
 from semideep_ext.ssl.methods import make_method
 from semideep_ext.training.joined_rows import JoinedRows
 from semideep_ext.training.rows import Plan
+from semideep_ext.training.twin import Twin
 from semideep_ext.weighting.checks import as_array
 
 # Averages of parameters cover at most a tenth of the training, where a method is made by its name:
@@ -198,8 +199,9 @@ def supervise_half(
         return None, None
     options = trainer.options
     batches = math.ceil(max(len(trainer.rows), len(rows)) / options.batch_size)
-    method = make_method(method, steps=max(1, options.epochs * batches // AVERAGED))
-    method = method.to(trainer.device)
+    made = make_method(method, steps=max(1, options.epochs * batches // AVERAGED))
+    # A copy, so that one object can be given to several trainers.
+    method = copy.deepcopy(made).to(trainer.device)
     if not len(rows):
         raise ValueError(
             f"method={method.name!r} needs unlabelled rows: give X_unlabeled (the test rows, for "
@@ -244,32 +246,6 @@ def _truth(trainer: Any, y: Any, rows: JoinedRows) -> Tensor | None:
     truth = torch.full((len(rows),), -1, device=trainer.device)
     truth[len(rows) - len(classes) :] = torch.as_tensor(classes, device=trainer.device)
     return truth
-
-
-class Twin:
-    """The same model, trained on the same labelled batches without a method, to compare with.
-
-    It has the optimizer, scheduler, weights and random numbers of the model, and as many steps.
-    """
-
-    def __init__(self, model: nn.Module, optimizer: Any, scheduler: Any) -> None:
-        # Together, so that the optimizer's copy is that of the copied parameters.
-        copied = copy.deepcopy((model, optimizer, scheduler))
-        self.model: nn.Module = copied[0]
-        self.optimizer, self.scheduler = copied[1:]
-        if self.scheduler is not None:
-            # The copy does not count the optimizer's steps, of which it asks one before its first.
-            self.scheduler._step_count = max(2, self.scheduler._step_count)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint must hold."""
-        return {name: part and part.state_dict() for name, part in vars(self).items()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        for name, part in vars(self).items():
-            if part is not None:
-                part.load_state_dict(state[name])
 
 
 def _endless(kept: Tensor, size: int, count: int, generator: torch.Generator) -> Iterator[Tensor]:

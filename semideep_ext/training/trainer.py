@@ -152,7 +152,7 @@ class WeightedTrainer(Predictor):
     should_stop : bool
         Set by a callback to end training after the epoch.
     method : Method or None
-        What was given, or made by name.
+        A copy of what was given, or what was made by name.
     supervised_twin : Predictor or None
         The copy that was trained without the method: evaluate, predict and predict_proba.
 

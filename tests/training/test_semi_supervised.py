@@ -342,6 +342,14 @@ def test_bad_arguments_name_what_to_change(options, message):
         trainer(method, **options)
 
 
+def test_one_method_serves_several_trainers():
+    method = PiModel(mu=2)
+    first, second = trainer(method), trainer(method, X_unlabeled=X[10:30])
+    first.train()
+    assert method.data is None and int(second.method.steps) == 0
+    assert first.method.data.unlabeled == 70 and second.method.data.unlabeled == 20
+
+
 def test_what_no_method_can_do_is_refused():
     from semideep_ext import WeightedCrossEntropyLoss
 
