@@ -105,12 +105,15 @@ def test_gradients_agree_with_autograd_of_the_matrix(metric, kernel, dtype, n, m
     x, y = leaves(metric, generator, n, m, d, dtype)
     v = torch.randn(m, c, generator=generator, dtype=dtype).requires_grad_()
     u = torch.randn(n, c, generator=generator, dtype=dtype)
-    parameter = torch.tensor(3.0 / d, dtype=torch.float64, requires_grad=True)
+    distances = dense_distances(metric)(x.double(), y.double())
+    k = functools.partial(FUNCTIONS[kernel].value, distances)
+    parameter = torch.tensor(3.0 / d, dtype=torch.float64)
+    while k(parameter).max() < 1e-3:  # a function that falls faster than exp(-lambda d) underflows
+        parameter /= 2
+    parameter.requires_grad_()
     inputs = [t for t in (x, y, v, parameter) if t.requires_grad]
     out = kernel_matmul(x, y, v, metric, **with_parameter(kernel, parameter))
 
-    distances = dense_distances(metric)(x.double(), y.double())
-    k = functools.partial(FUNCTIONS[kernel].value, distances)
     dense = k(parameter) @ v.double()
 
     actual = grad(out, inputs, u)
