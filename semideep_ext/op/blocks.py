@@ -68,7 +68,14 @@ def _log_sum(log_kernel: Tensor, v: Tensor | None) -> Tensor:
     """(L, n, M) -> (L, n, 1)."""
     if v is None:
         return log_kernel.logsumexp(-1, keepdim=True) - math.log(log_kernel.shape[-1])
-    return (log_kernel + v.squeeze(-1).log()).logsumexp(-1, keepdim=True)
+    # Not the logarithm of v, whose derivative at 0 is no number: what a column of weight 0 would add
+    # has one. Such a column may lie far above the shift, and infinity times 0 would be NaN.
+    weight = v.squeeze(-1)
+    shift = log_kernel.detach().masked_fill(weight == 0, -math.inf).amax(-1, keepdim=True)
+    shift = torch.where(shift.isfinite(), shift, 0.0)
+    most = math.log(torch.finfo(log_kernel.dtype).max) - 1
+    terms = (log_kernel - shift).clamp(max=most).exp() * weight
+    return terms.sum(-1, keepdim=True).log() + shift
 
 
 def distances(metric: Callable[[Any, Any], Any], block: Tensor, y: Tensor) -> Tensor:

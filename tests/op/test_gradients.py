@@ -228,3 +228,14 @@ def test_rows_that_require_grad_are_refused_without_gradients(metric, side, gene
         distance_weights(**rows, metric=metric)
     with torch.no_grad():
         assert distance_weights(**rows, metric=metric).shape == (3,)
+
+
+def test_a_weight_of_zero_has_a_gradient_in_the_log_domain(generator):
+    x, y = (torch.randn(n, 3, generator=generator, dtype=torch.float64) for n in (4, 5))
+    y_weight = torch.tensor([0.0, 1.0, 2.0, 0.0, 3.0], dtype=torch.float64, requires_grad=True)
+    gradients = [
+        grad(distance_weights(x, y, metric, 2.0, y_weight=y_weight, log=True).sum(), y_weight)
+        for metric in ("euclidean", torch.cdist)
+    ]
+    assert gradients[0][0].isfinite().all()
+    torch.testing.assert_close(gradients[1], gradients[0])
