@@ -68,8 +68,8 @@ def _log_sum(log_kernel: Tensor, v: Tensor | None) -> Tensor:
     """(L, n, M) -> (L, n, 1)."""
     if v is None:
         return log_kernel.logsumexp(-1, keepdim=True) - math.log(log_kernel.shape[-1])
-    # Not the logarithm of v, whose derivative at 0 is no number: what a column of weight 0 would add
-    # has one. Such a column may lie far above the shift, and infinity times 0 would be NaN.
+    # The logarithm of a weight of 0 has no derivative, but the sum has one by that weight. Such a
+    # column may lie far above the shift, and infinity times 0 would be NaN.
     weight = v.squeeze(-1)
     shift = log_kernel.detach().masked_fill(weight == 0, -math.inf).amax(-1, keepdim=True)
     shift = torch.where(shift.isfinite(), shift, 0.0)
