@@ -21,10 +21,10 @@ OPTIONS = {
 RAMPED = {"fixmatch", "defixmatch", "uda", "noisy-student"}  # those without a ramp by default
 
 
-def network(classes=CLASSES, norm=False):
+def network(classes=CLASSES, norm=False, dropout=False):
     """A small network, whose last layer is its head."""
-    middle = [nn.BatchNorm1d(6)] if norm else []
-    return nn.Sequential(nn.Linear(FEATURES, 6), *middle, nn.Tanh(), nn.Linear(6, classes))
+    middle = [nn.BatchNorm1d(6)] * norm + [nn.Tanh()] + [nn.Dropout(0.2)] * dropout
+    return nn.Sequential(nn.Linear(FEATURES, 6), *middle, nn.Linear(6, classes))
 
 
 def make(name, **options):

@@ -24,7 +24,7 @@ def gradients(model):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_unlabelled_loss_moves_the_student_and_no_teacher(name):
-    model, batch = network(), draw()
+    model, batch = network(dropout=True), draw()
     method = started(name, model, batch)
     frozen = {k: v.clone() for k, v in method.named_parameters() if not v.requires_grad}
     before = copy.deepcopy(model.state_dict())
@@ -42,7 +42,7 @@ def test_the_unlabelled_loss_moves_the_student_and_no_teacher(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_first_layer_learns_from_unlabelled_rows(name):
     # A loss whose gradient ends at the head, say because features were detached, trains no encoder.
-    model, batch = network(), draw()
+    model, batch = network(dropout=True), draw()
     method = started(name, model, batch)
     method(model, batch).unlabeled.backward()
     assert model[0].weight.grad.abs().sum() > 1e-5
