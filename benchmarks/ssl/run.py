@@ -1,7 +1,7 @@
 """Every semi-supervised method, alone and with weights, against supervised training.
 
-    python benchmarks/ssl/run.py                          # results file, tables and pictures
-    python benchmarks/ssl/run.py --mnist DIR --fashion-mnist DIR
+    python benchmarks/ssl/run.py --mnist DIR --fashion-mnist DIR   # results, tables, pictures
+    python benchmarks/ssl/run.py --tasks two-moons,digits-10       # those tasks anew
     python benchmarks/ssl/run.py --tasks two-moons --seeds 2 --methods vat,ict   # printed only
 
 Every training of a task and a seed has the same labelled rows, the same first parameters and the
@@ -27,6 +27,7 @@ import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import bench
+from tables import table, write
 from tasks import TASKS, Split, Task
 
 from semideep_ext import WeightedTrainer
@@ -80,24 +81,39 @@ def measure(
     start = time.perf_counter()
     history = trainer.train()
     seconds = time.perf_counter() - start
-    steps = int(trainer.method.steps) if trainer.method else None
+    batches = math.ceil(len(split.y) / BATCH)
+    steps = int(trainer.method.steps) if trainer.method else trainer.epoch * batches
     kept = ("pseudo_label_share", "pseudo_label_accuracy", "unlabeled_loss", "train_loss")
     return {
-        "task": name,
         "seed": seed,
         "method": method or SUPERVISED,
         "weighted": weighted,
         "accuracy": trainer.evaluate(split.X_test, split.y_test)["accuracy"],
         "seconds": seconds,
-        "milliseconds_a_step": None if steps is None else 1000 * seconds / steps,
+        "milliseconds_a_step": 1000 * seconds / steps,
         "last": {key: history[key][-1] for key in kept if history.get(key)},
     }
+
+
+def measure_task(name: str, methods: list[str | None], seeds: int, jobs: int, folder: Any) -> Any:
+    """Train every method with every seed, alone and with weights."""
+    trainings = [
+        joblib.delayed(measure)(name, seed, method, weighted, folder)
+        for seed in range(seeds)
+        for method in methods
+        for weighted in (False, True)
+    ]
+    runs: list[dict[str, Any]] = []
+    for run in joblib.Parallel(n_jobs=jobs, return_as="generator")(trainings):
+        runs.append(run)
+        print(f"{len(runs)}/{len(trainings)}", name, run["method"], run["accuracy"], flush=True)
+    return {**bench.facts(), "seeds": seeds, "runs": runs}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", default=",".join(TASKS))
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", help="separated by commas; by default all, which is kept")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--jobs", type=int, default=2)
     for task in TASKS.values():
@@ -105,33 +121,17 @@ def main() -> None:
             parser.add_argument(f"--{task.files}", metavar="DIR", help="folder of its files")
     options = parser.parse_args()
     folders = {t.files: vars(options)[t.files.replace("-", "_")] for t in TASKS.values() if t.files}
-    names = [
-        n for n in options.tasks.split(",") if TASKS[n].files is None or folders[TASKS[n].files]
-    ]
-    methods = [None, *options.methods.split(",")]
-    jobs = [
-        joblib.delayed(measure)(name, seed, method, weighted, folders.get(TASKS[name].files))
-        for name in names
-        for seed in range(options.seeds)
-        for method in methods
-        for weighted in (False, True)
-    ]
-    runs = []
-    done = joblib.Parallel(n_jobs=options.jobs, return_as="generator")(jobs)
-    for run in done:
-        runs.append(run)
-        print(
-            f"{len(runs)}/{len(jobs)} {run['task']} {run['method']} {run['accuracy']:.3f}",
-            flush=True,
-        )
-    from tables import show, write
-
-    found = {**bench.facts(), "seeds": options.seeds, "runs": runs}
-    show(found)
-    complete = options.seeds == SEEDS and len(methods) == len(METHODS) + 1
-    if complete and set(names) >= {n for n, t in TASKS.items() if t.files is None}:
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-        write(found)
+    names = [n for n in options.tasks.split(",") if folders.get(TASKS[n].files, "none needed")]
+    methods = [None, *(options.methods.split(",") if options.methods else METHODS)]
+    for name in names:
+        folder = folders.get(TASKS[name].files)
+        found = measure_task(name, methods, options.seeds, options.jobs, folder)
+        print("\n".join(table(found["runs"])))
+        if options.methods is None and options.seeds == SEEDS:
+            kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+            kept = {n: found if n == name else kept[n] for n in TASKS if n == name or n in kept}
+            RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+            write(kept)
 
 
 if __name__ == "__main__":

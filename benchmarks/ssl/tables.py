@@ -15,12 +15,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE, PICTURE = ROOT / "docs" / "methods_evidence.md", ROOT / "docs" / "ssl_moons.png"
 
 
-def accuracies(found: dict[str, Any]) -> dict[tuple[str, str, bool], np.ndarray]:
-    """By task, method and whether weighted: accuracy in per cent, by seed."""
-    scores: dict[tuple[str, str, bool], dict[int, float]] = {}
-    for run in found["runs"]:
-        key = (run["task"], run["method"], run["weighted"])
-        scores.setdefault(key, {})[run["seed"]] = 100 * run["accuracy"]
+def accuracies(runs: list[dict[str, Any]]) -> dict[tuple[str, bool], np.ndarray]:
+    """By method and whether weighted: accuracy in per cent, by seed."""
+    scores: dict[tuple[str, bool], dict[int, float]] = {}
+    for run in runs:
+        by_seed = scores.setdefault((run["method"], run["weighted"]), {})
+        by_seed[run["seed"]] = 100 * run["accuracy"]
     return {key: np.array([by[s] for s in sorted(by)]) for key, by in scores.items()}
 
 
@@ -34,44 +34,42 @@ def paired(values: np.ndarray, reference: np.ndarray) -> str:
     return f"{differences.mean():+.1f} [{low:+.1f}, {high:+.1f}]{star}"
 
 
-def table(found: dict[str, Any], task: str) -> list[str]:
-    """A Markdown table of one task: accuracy alone, and differences to supervised training."""
-    scores = accuracies(found)
-    methods = dict.fromkeys(run["method"] for run in found["runs"])
-    reference = scores[task, "supervised", False]
+def table(runs: list[dict[str, Any]]) -> list[str]:
+    """Make a Markdown table of one task: accuracy, differences to supervised training, cost."""
+    scores = accuracies(runs)
+    reference = scores["supervised", False]
     lines = [
-        "| method | accuracy | against supervised | with weights, against supervised |",
-        "|---|---|---|---|",
+        "| method | accuracy | against supervised | with weights, against supervised | ms a step |",
+        "|---|---|---|---|---|",
     ]
-    for method in methods:
-        alone, weighted = (scores[task, method, w] for w in (False, True))
+    for method in dict.fromkeys(run["method"] for run in runs):
+        alone, weighted = (scores[method, w] for w in (False, True))
         first = "" if method == "supervised" else paired(alone, reference)
-        lines.append(f"| {method} | {alone.mean():.1f} | {first} | {paired(weighted, reference)} |")
+        times = [r["milliseconds_a_step"] for r in runs if r["method"] == method]
+        cost = f"{np.median(times):.1f}"
+        cells = [method, f"{alone.mean():.1f}", first, paired(weighted, reference), cost]
+        lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
 def page(found: dict[str, Any]) -> str:
-    """All tables."""
-    tasks = dict.fromkeys(run["task"] for run in found["runs"])
+    """Put the tables of all tasks on one page."""
     lines = [
         "# Semi-supervised methods against supervised training",
         "",
-        f"Accuracy on test rows in per cent, means over {found['seeds']} seeds; paired differences "
-        "with 95 % intervals (Student's t), a star where the interval leaves 0 out. Made by "
-        "`make bench-ssl` (`benchmarks/ssl/run.py` says what was held equal) from "
-        "`benchmarks/results/ssl.json`; nothing was tuned.",
+        "Accuracy on test rows in per cent, mean over seeds; paired differences with 95 % "
+        "intervals (Student's t), a star where the interval leaves 0 out. Made by `make bench-ssl` "
+        "(`benchmarks/ssl/run.py` says what was held equal) from `benchmarks/results/ssl.json`; "
+        "nothing was tuned. Times are medians of trainings side by side on a shared machine: they "
+        "compare within a table only, roughly.",
     ]
-    for name in tasks:
+    for name, measured in found.items():
         task = TASKS[name]
         lines += ["", f"## {task.title}", ""]
-        lines += [f"{task.unlabeled:,} rows without a label, {task.steps} steps.", ""]
-        lines += table(found, name)
+        facts = f"{task.unlabeled:,} rows without a label, {task.steps} steps"
+        lines += [f"{facts}, {measured['seeds']} seeds, commit {measured['commit']}.", ""]
+        lines += table(measured["runs"])
     return "\n".join(lines) + "\n"
-
-
-def show(found: dict[str, Any]) -> None:
-    """Print the tables."""
-    print(page(found))
 
 
 def write(found: dict[str, Any]) -> None:
