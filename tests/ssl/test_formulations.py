@@ -147,7 +147,9 @@ def test_ict(case, monkeypatch):
     model, batch = case
     drawn = recorded(monkeypatch, ict)
     l_x, l_u = 0.3, 0.2  # below 1/2: one that is folded upwards would be seen
-    monkeypatch.setattr(ict, "mixing_weights", lambda *_: torch.tensor([l_x, l_u]).double())
+    monkeypatch.setattr(
+        ict, "mixing_weights", lambda *_: torch.tensor([l_x, l_u], dtype=torch.float64)
+    )
     losses = run(model, batch, "ict", alpha=0.5)[1]
     p_x, p_u = drawn["partners"]
     squares, us = [], rows(batch.u)
