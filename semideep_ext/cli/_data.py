@@ -80,6 +80,7 @@ def load(
     standardize: bool = False,
     task: str | None = None,
     scored: bool = False,
+    method: str | None = None,
 ) -> Data:
     """Read both files; columns are matched by name.
 
@@ -100,6 +101,8 @@ def load(
         What the labels of the training rows are for; without it there need be none.
     scored : bool, default False
         Whether predictions will be scored by the labels of the test rows; else these are not read.
+    method : str, optional
+        A semi-supervised method that learns from rows without a label.
 
     Raises
     ------
@@ -120,7 +123,8 @@ def load(
             place, remedy = f"{train}, column {label!r}", "--task regression takes them as numbers"
             check_labels(labels.values, task, place, remedy)
         if labels.values.size:
-            _say_unlabelled(train, labels, "resembled as the test rows are, not trained on")
+            fate = f"{method} learns from them" if method else "not trained on"
+            _say_unlabelled(train, labels, f"resembled as the test rows are, {fate}")
             resembled = np.concatenate([resembled, X[~labels.given]])
             X, y = X[labels.given], labels.values
         if scored and task is not None and label in tests.columns:

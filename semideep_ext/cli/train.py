@@ -109,7 +109,7 @@ def train(
     from semideep_ext.cli._outputs import write_columns
     from semideep_ext.weighting.scales import resolve_lambda
 
-    data = load(train, test, label, columns, drop, standardize, task, scored=True)
+    data = load(train, test, label, columns, drop, standardize, task, True, method)
     advise_on_test_rows(data)
     if weights != UNWEIGHTED:
         metric = settle_metric(data, metric)
