@@ -27,7 +27,7 @@ import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import bench
-from tables import table, write
+from tables import PAGE, PICTURE, boundaries, page, table
 from tasks import TASKS, Split, Task
 
 from semideep_ext import WeightedTrainer
@@ -131,7 +131,9 @@ def main() -> None:
             kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
             kept = {n: found if n == name else kept[n] for n in TASKS if n == name or n in kept}
             RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
-            write(kept)
+            PAGE.write_text(page(kept))
+            if name == "two-moons":
+                boundaries().savefig(PICTURE, dpi=90)
 
 
 if __name__ == "__main__":

@@ -72,12 +72,6 @@ def page(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(found: dict[str, Any]) -> None:
-    """Write the page, and the picture of decision boundaries."""
-    PAGE.write_text(page(found))
-    boundaries().savefig(PICTURE, dpi=90)
-
-
 def boundaries() -> Any:
     """Draw what each method makes of two moons, for the first seed."""
     from run import train
@@ -113,4 +107,5 @@ def boundaries() -> Any:
 if __name__ == "__main__":
     from run import RESULTS
 
-    write(json.loads(RESULTS.read_text()))
+    PAGE.write_text(page(json.loads(RESULTS.read_text())))
+    boundaries().savefig(PICTURE, dpi=90)
