@@ -111,7 +111,7 @@ TASKS = {
         two_moons,
         labels_per_class=5,
         hidden=(64, 64),
-        steps=1000,
+        steps=600,
         learning_rate=1e-2,
         test=1000,
         unlabeled=1000,
