@@ -12,6 +12,19 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from semideep_ext._modules import unwrapped
 
 
+def averaged_steps(steps: int) -> int:
+    """Give the steps that an average covers at most: a tenth of a training of so many steps.
+
+    The papers' thousand is less than that of their own trainings.
+
+    Examples
+    --------
+    >>> averaged_steps(600)
+    60
+    """
+    return max(1, steps // 10)
+
+
 class WeightAverage(nn.Module):
     r"""Average of a model's parameters over the steps of training.
 

@@ -62,7 +62,7 @@ class DomainFilter:
     .. math:: w_j = \frac{1}{N} \sum_i \exp(-\lambda \, d(u_j, x_i))
 
     the weights of the trainer with the roles swapped. Rows do not move, so that this is computed
-    once.
+    once for a pool.
 
     Parameters
     ----------
@@ -80,16 +80,17 @@ class DomainFilter:
         if not 0 < share <= 1:
             raise ValueError(f"share={share!r}: give a share of the rows, above 0 and up to 1")
         self.share, self.metric, self.lambda_ = share, metric, lambda_
-        self._mask: np.ndarray | None = None
+        self._pool: Pool | None = None
 
     def __call__(self, pool: Pool) -> np.ndarray:
         """Give a mask of the unlabelled rows, (U,)."""
-        if self._mask is None:
+        if self._pool is not pool:
             log_w = self.log_weights(pool.unlabeled(), pool.labeled())
             kept = np.ceil(self.share * len(log_w)).astype(int)
             self._mask = np.zeros(len(log_w), dtype=bool)
             # Among equal weights the first rows are kept, so that their number is what was asked.
             self._mask[np.argsort(-log_w, kind="stable")[:kept]] = True
+            self._pool = pool
         return self._mask
 
     def log_weights(self, unlabeled: np.ndarray, labeled: np.ndarray) -> np.ndarray:

@@ -161,6 +161,7 @@ class Method(nn.Module):
     name: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]] = ("classification",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    own_labeled_loss: bool = False  # whether `Batch.supervised` is not used
     steps: Tensor  # how many the optimizer has made, 0-d
 
     def __init__(

@@ -56,6 +56,7 @@ class MixMatch(Noisy):
     """
 
     name = "mixmatch"
+    own_labeled_loss = True
     presets: ClassVar = {
         "cifar10": {"weight": 75.0, "alpha": 0.75},
         "cifar100": {"weight": 150.0, "alpha": 0.75},

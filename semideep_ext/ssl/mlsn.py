@@ -87,6 +87,7 @@ class MLSN(MeanTeacher):
         self.cotraining_weight = cotraining_weight
         self.cotraining_ramp = cotraining_ramp or Linear(0.3, 0.6)
         self.pairs, self.gate, self.labels, self.head = pairs, gate, labels, head
+        self.own_labeled_loss = labels == "pairs"
 
     def start(self, model: nn.Module, data: Data) -> None:
         """Make the similarity network."""

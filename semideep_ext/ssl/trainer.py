@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from semideep_ext._modules import evaluation_mode
+from semideep_ext.ssl.averages import averaged_steps
 from semideep_ext.ssl.method import Batch, Data, Means, Method
 from semideep_ext.ssl.methods import make_method
 from semideep_ext.ssl.outputs import class_logits
@@ -143,7 +144,8 @@ class SemiSupervisedTrainer:
         return min(1.0, (self.epoch + share_of_epoch) / self.epochs)
 
     def _started(self, ssl_method: Any, optimizer: Any) -> Method:
-        method: Method = make_method(ssl_method).to(self.device)
+        steps = self.epochs * max(map(self._length, (LABELED, UNLABELED)))
+        method: Method = make_method(ssl_method, steps=averaged_steps(steps)).to(self.device)
         x, *_ = self._moved(next(iter(self.labeled_loader)))
         with evaluation_mode(self.model):
             classes = class_logits(self.model(x[:2])).shape[1]

@@ -114,8 +114,8 @@ class Predictor:
         """Load a state_dict as `save_model` writes it; other pickled objects are refused."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         state = {name.removeprefix(f"{COMPILED}."): tensor for name, tensor in state.items()}
-        unwrapped(self.model).load_state_dict(state)
-        unwrapped(self.evaluated_model).load_state_dict(state)
+        for model in {unwrapped(self.model), unwrapped(self.evaluated_model)}:
+            model.load_state_dict(state)
 
     def outputs(self, model: nn.Module, x: Tensor) -> Tensor:
         """Run the model, and check that its outputs are those of the task."""

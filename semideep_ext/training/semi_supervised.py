@@ -9,12 +9,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from semideep_ext.ssl.averages import averaged_steps
 from semideep_ext.ssl.filters import Pool, apply_filters, make_filters
 from semideep_ext.ssl.method import REPORTED, Batch, Data, Losses, Means, Method
 from semideep_ext.ssl.methods import make_method
@@ -22,10 +24,6 @@ from semideep_ext.training.joined_rows import JoinedRows
 from semideep_ext.training.rows import Plan
 from semideep_ext.training.twin import Twin
 from semideep_ext.weighting.checks import as_array
-
-# Averages of parameters cover at most a tenth of the training, where a method is made by its name:
-# the papers' thousand steps are less than that of their own trainings.
-AVERAGED = 10
 
 
 class SemiSupervision:
@@ -82,7 +80,7 @@ class SemiSupervision:
         Plan
             Labelled batches, as many as the longer side needs.
         """
-        mask, counts = apply_filters(self.filters, self._pool(), len(self.rows))
+        mask, counts = apply_filters(self.filters, self._pool, len(self.rows))
         self.counts = {f"kept_by_{name}": float(n) for name, n in counts.items()}
         kept = torch.as_tensor(np.flatnonzero(mask))
         size = self.method.mu * self._trainer.options.batch_size
@@ -157,6 +155,7 @@ class SemiSupervision:
         predictions: Tensor = self._trainer.predictions(self._trainer.outputs(model, rows))
         return predictions
 
+    @cached_property
     def _pool(self) -> Pool:
         trainer = self._trainer
         return Pool(
@@ -199,7 +198,7 @@ def supervise_half(
         return None, None
     options = trainer.options
     batches = math.ceil(max(len(trainer.rows), len(rows)) / options.batch_size)
-    made = make_method(method, steps=max(1, options.epochs * batches // AVERAGED))
+    made = make_method(method, steps=averaged_steps(options.epochs * batches))
     # A copy, so that one object can be given to several trainers.
     method = copy.deepcopy(made).to(trainer.device)
     if not len(rows):
@@ -217,6 +216,13 @@ def supervise_half(
         raise ValueError(
             f"method={method.name!r} trains in one process, not in {processes}: start it without "
             "the launcher"
+        )
+    base = trainer.loss_fn.base_loss
+    plain = isinstance(base, nn.CrossEntropyLoss) and base.weight is None
+    if method.own_labeled_loss and not (plain and base.label_smoothing == 0):
+        raise ValueError(
+            f"method={method.name!r} has a labelled loss of its own, so that loss_fn would not be "
+            "used: leave loss_fn out"
         )
     if reduction != "mean":
         raise ValueError(
@@ -243,6 +249,11 @@ def _truth(trainer: Any, y: Any, rows: JoinedRows) -> Tensor | None:
         )
     number = {label: i for i, label in enumerate(trainer.classes_.tolist())}
     classes = [number.get(label, -1) for label in labels.tolist()]
+    if max(classes, default=0) < 0:
+        raise ValueError(
+            f"y_unlabeled holds none of the classes {trainer.classes_.tolist()[:20]}, but "
+            f"{labels[0]!r}, say: give labels as in y_train, or leave it out"
+        )
     truth = torch.full((len(rows),), -1, device=trainer.device)
     truth[len(rows) - len(classes) :] = torch.as_tensor(classes, device=trainer.device)
     return truth

@@ -46,6 +46,14 @@ def test_domain_orders_rows_whose_weights_underflow():
     assert mask.tolist() == [True, False, True, False, False]
 
 
+def test_a_filter_that_is_given_to_another_trainer_judges_its_rows():
+    domain = DomainFilter(0.4)
+    domain(POOL)
+    turned = UNLABELED[::-1]
+    mask = domain(Pool(lambda: LABELED, lambda: turned, lambda: P))
+    assert mask.tolist() == [False, False, True, False, True]
+
+
 def test_domain_is_computed_once():
     domain, reads = DomainFilter(0.4), []
     pool = Pool(lambda: LABELED, lambda: (reads.append(1), UNLABELED)[1], lambda: P)

@@ -326,6 +326,11 @@ def test_checkpoints_of_a_killed_run_go_on(tmp_path):
         ({"method": None, "y_unlabeled": Y[UNLABELED]}, "y_unlabeled is for a semi-supervised"),
         ({"method": None, "unlabeled_filter": "domain"}, "unlabeled_filter is for a semi"),
         ({"y_unlabeled": Y[:3]}, r"y_unlabeled has shape \(3,\)"),
+        ({"y_unlabeled": np.zeros(70)}, "holds none of the classes"),
+        (
+            {"method": "mixmatch", "loss_fn": nn.CrossEntropyLoss(label_smoothing=0.1)},
+            "loss of its own, so that loss_fn would not be used",
+        ),
         ({"unlabeled_filter": "nearest"}, "choose from confidence, domain"),
         ({"X_unlabeled": X[:, :2]}, r"X_unlabeled has shape \(120, 2\)"),
         ({"X_unlabeled": np.full((3, 3), np.nan)}, "X_unlabeled holds nan at row 0"),

