@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from semideep_ext.experiments.image_files import load_images
-from semideep_ext.ssl.augment.tables import GaussianNoise
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,6 @@ class Task:
     dropout: float = 0.0
     standardize: bool = True
     files: str | None = None  # the data set whose folder must be given
-    augment: dict[str, Any] = field(default_factory=dict)  # augmentations other than the defaults
 
     def draw(self, seed: int, folder: str | None) -> Split:
         """Draw labelled, unlabelled and test rows; others for each seed."""
@@ -103,8 +100,6 @@ IMAGES = {
     "dropout": 0.2,
     "standardize": False,
 }
-# Of two columns, one of which is another row's, nothing remains of a moon: noise instead of SCARF.
-NOISE = {"augment": GaussianNoise(0.2), "weak": GaussianNoise(0.1), "strong": GaussianNoise(0.3)}
 TASKS = {
     "two-moons": Task(
         "two moons, 10 labels",
@@ -116,7 +111,6 @@ TASKS = {
         test=1000,
         unlabeled=1000,
         standardize=False,
-        augment=NOISE,
     ),
     "digits-10": Task("digits, 10 a class", by_sklearn("digits"), 10, dropout=0.2, **DIGITS),
     "digits-25": Task("digits, 25 a class", by_sklearn("digits"), 25, dropout=0.2, **DIGITS),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
+from semideep_ext.ssl.alignment import DistributionAlignment
+from semideep_ext.ssl.augment import Augmentation
 from semideep_ext.ssl.fixmatch import FixMatch
 from semideep_ext.ssl.method import Batch, Data
-from semideep_ext.ssl.thresholds import FixedThreshold
+from semideep_ext.ssl.ramps import Ramp
+from semideep_ext.ssl.thresholds import FixedThreshold, Threshold
 
 
 class DeFixMatch(FixMatch):
@@ -21,7 +26,11 @@ class DeFixMatch(FixMatch):
 
     Parameters
     ----------
-    weight, threshold, alignment, weak, strong, ramp, mu, ema
+    weight : float, default 0.5
+        1 in the paper and in the presets. Half of the labelled loss is that of strong views, so
+        that above .5 more is taken off than there is, and nothing bounds the sum from below: with
+        few labels the labelled loss grows without end (`docs/methods_evidence.md`).
+    threshold, alignment, weak, strong, ramp, mu, ema
         As in `FixMatch`. The threshold is a fixed one: the others count unlabelled rows.
 
     Notes
@@ -30,6 +39,20 @@ class DeFixMatch(FixMatch):
     """
 
     name = "defixmatch"
+    presets: ClassVar = {"cifar10": {"weight": 1.0}, "cifar100": {"weight": 1.0}}
+
+    def __init__(
+        self,
+        weight: float = 0.5,
+        threshold: float | Threshold = 0.95,
+        alignment: DistributionAlignment | None = None,
+        weak: Augmentation | None = None,
+        strong: Augmentation | None = None,
+        ramp: Ramp | None = None,
+        mu: int = 7,
+        ema: float | None = 0.999,
+    ) -> None:
+        super().__init__(weight, threshold, alignment, weak, strong, ramp, mu, ema)
 
     def start(self, model: nn.Module, data: Data) -> None:
         """Refuse a threshold that counts rows."""

@@ -28,10 +28,11 @@ class ICT(Taught):
 
     Parameters
     ----------
-    alpha : float, default 1.0
+    alpha : float, default 0.1
         1 for CIFAR-10, .1 for SVHN in the paper.
-    weight : float, default 100.0
-        1 where numbers are predicted, if None.
+    weight : float, optional
+        100 in the paper, and in the presets. See `Method` for None, which is smaller the fewer rows
+        have labels, and was better where these are few (`docs/methods_evidence.md`).
     ramp : Ramp, default Sigmoid(0.25)
     decay : float, default 0.999
         Largest decay of the teacher, see `averages.WeightAverage`.
@@ -52,14 +53,14 @@ class ICT(Taught):
     name = "ict"
     tasks = ("classification", "regression")
     presets: ClassVar = {
-        "cifar10": {"alpha": 1.0},
-        "svhn": {"alpha": 0.1},
+        "cifar10": {"alpha": 1.0, "weight": 100.0},
+        "svhn": {"alpha": 0.1, "weight": 100.0},
     }
 
     def __init__(
         self,
-        alpha: float = 1.0,
-        weight: float | None = 100.0,
+        alpha: float = 0.1,
+        weight: float | None = None,
         ramp: Ramp | None = None,
         decay: float = 0.999,
         mu: int = 1,

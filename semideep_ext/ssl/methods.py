@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import warnings
 from typing import Any
 
 METHODS = {
@@ -54,7 +55,8 @@ def make_method(method: Any, *, steps: int | None = None, **options: Any) -> Any
     method : str or Method
     steps : int, optional
         Steps that averages of parameters should cover, where the default covers more: about 1,000,
-        which is right for trainings of 10,000 and more.
+        which is right for trainings of 10,000 and more. An object keeps what it has; a warning says
+        so if its average covers more than five times as many.
     **options
         Of the method's class.
 
@@ -77,4 +79,19 @@ def make_method(method: Any, *, steps: int | None = None, **options: Any) -> Any
             f"method={method!r}: give one of {', '.join(METHODS)}, or an object, built rather than "
             "the class: FixMatch(), say"
         )
+    if steps is not None:
+        _warn_of_lag(method, steps)
     return method
+
+
+def _warn_of_lag(method: Any, steps: int) -> None:
+    for name in ("ema", "decay"):
+        decay = getattr(method, name, None)
+        if decay is not None and 1 / (1 - decay) > 5 * steps:
+            warnings.warn(
+                f"{name}={decay} averages the parameters of about {1 / (1 - decay):,.0f} steps, "
+                f"which is much of this training: predictions come late. Give {name}="
+                f"{1 - 1 / steps:.3g}, {type(method).__name__}'s name in place of the object, or "
+                "train for longer",
+                stacklevel=5,
+            )

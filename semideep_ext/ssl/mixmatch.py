@@ -16,6 +16,8 @@ from semideep_ext.ssl.outputs import consistency, sharpen, soft_cross_entropy
 from semideep_ext.ssl.ramps import Linear, Ramp
 from semideep_ext.weighting.checks import check_number, check_whole
 
+PUBLISHED_RAMP = Linear(0.0, 1 / 64)
+
 
 class MixMatch(Noisy):
     r"""Cross entropy on mixed labelled rows, squared error on mixed unlabelled ones.
@@ -32,7 +34,10 @@ class MixMatch(Noisy):
     ----------
     weight : float, default 75.0
         75 for CIFAR-10, 150 for CIFAR-100, 250 for SVHN.
-    ramp : Ramp, default Linear(0, 1 / 64)
+    ramp : Ramp, default Linear(0, 0.5)
+        The presets have the paper's Linear(0, 1 / 64), which are 16,000 of its steps. Of hundreds
+        of steps they are a few: the guesses of a network that knows nothing yet can then make all
+        rows one class (`docs/methods_evidence.md`).
     views : int, default 2
     temperature : float, default 0.5
     alpha : float, default 0.75
@@ -58,9 +63,9 @@ class MixMatch(Noisy):
     name = "mixmatch"
     own_labeled_loss = True
     presets: ClassVar = {
-        "cifar10": {"weight": 75.0, "alpha": 0.75},
-        "cifar100": {"weight": 150.0, "alpha": 0.75},
-        "svhn": {"weight": 250.0, "alpha": 0.75},
+        "cifar10": {"weight": 75.0, "ramp": PUBLISHED_RAMP},
+        "cifar100": {"weight": 150.0, "ramp": PUBLISHED_RAMP},
+        "svhn": {"weight": 250.0, "ramp": PUBLISHED_RAMP},
     }
 
     def __init__(
@@ -74,7 +79,7 @@ class MixMatch(Noisy):
         mu: int = 1,
         ema: float | None = 0.999,
     ) -> None:
-        super().__init__(weight, ramp or Linear(0.0, 1 / 64), mu, ema)
+        super().__init__(weight, ramp or Linear(0.0, 0.5), mu, ema)
         check_whole("views", views, 1)
         check_number("temperature", temperature)
         check_number("alpha", alpha)

@@ -25,8 +25,9 @@ class PseudoLabel(Method):
     ramp : Ramp, default Linear(0.1, 0.6)
         Lee's T1 = 100 and T2 = 600 of 1,000: 0 before the first, linear up to the second. The paper
         does not say whether it counts epochs or steps; a ramp goes by shares of the training.
-    threshold : float, optional
-        Least probability of a label that is used; .95 for example. Lee uses all.
+    threshold : float or None, default 0.95
+        Least probability of a label that is used. Lee uses all (None, as in the presets); wrong
+        ones can then make each other sure (`docs/methods_evidence.md`).
     mu, ema
         See `Method`.
 
@@ -42,15 +43,15 @@ class PseudoLabel(Method):
 
     name = "pseudo-label"
     presets: ClassVar = {
-        "mnist": {},
-        "pretrained": {"ramp": Linear(0.2, 0.8)},
+        "mnist": {"threshold": None},
+        "pretrained": {"threshold": None, "ramp": Linear(0.2, 0.8)},
     }
 
     def __init__(
         self,
         weight: float = 3.0,
         ramp: Ramp | None = None,
-        threshold: float | None = None,
+        threshold: float | None = 0.95,
         mu: int = 1,
         ema: float | None = None,
     ) -> None:

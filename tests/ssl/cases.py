@@ -12,6 +12,7 @@ CLASSES, FEATURES = 3, 4
 B, U = 5, 8  # rows of a batch; different, as no method may need them equal
 # What is left to say, beside a ramp of 1, for a loss that is not 0.
 OPTIONS = {
+    "pseudo-label": {"threshold": None},
     "fixmatch": {"threshold": 0.0},
     "defixmatch": {"threshold": 0.0},
     "uda": {"threshold": 0.0},

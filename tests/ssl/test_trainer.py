@@ -73,7 +73,7 @@ def test_an_epoch_is_the_longer_loader_and_the_shorter_begins_again():
         seen["x"].clear()
         seen["u"].clear()
         trainer = SemiSupervisedTrainer(*given, model)
-        trainer.train_epoch(torch.optim.SGD(model.parameters(), lr=0.01), Spy())
+        trainer.train_epoch(torch.optim.SGD(model.parameters(), lr=0.01), Spy(decay=0.5))
         assert (seen["x"], seen["u"]) == expected
 
 
@@ -102,7 +102,7 @@ def test_progress_goes_by_the_epochs_that_are_planned():
     model = network()
     x, y = blobs(4, 1)
     trainer = SemiSupervisedTrainer([(x, y)] * 2, [x], model, epochs=2)
-    method, optimizer = Spy(), torch.optim.SGD(model.parameters(), lr=0.1)
+    method, optimizer = Spy(ema=None), torch.optim.SGD(model.parameters(), lr=0.1)
     for _ in range(3):
         trainer.train_epoch(optimizer, method)
     assert seen == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]

@@ -7,7 +7,14 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from semideep_ext import WeightedTrainer
-from semideep_ext.ssl import ConfidenceFilter, DomainFilter, FixMatch, NoisyStudent, PiModel
+from semideep_ext.ssl import (
+    ConfidenceFilter,
+    DomainFilter,
+    FixMatch,
+    MeanTeacher,
+    NoisyStudent,
+    PiModel,
+)
 from semideep_ext.ssl.methods import METHODS
 from semideep_ext.training.callbacks import Checkpoint, EarlyStopping
 
@@ -92,16 +99,19 @@ def test_resume_is_bit_identical(name, tmp_path):
 
 
 def test_a_checkpoint_of_other_settings_of_the_method_is_refused(tmp_path):
-    first = trainer(FixMatch(threshold=0.9))
+    def fixmatch(threshold=0.9, **options):
+        return FixMatch(threshold=threshold, ema=0.5, **options)
+
+    first = trainer(fixmatch())
     first.train()
     first.save_checkpoint(tmp_path / "c")
-    for other in (FixMatch(threshold=0.8), FixMatch(threshold=0.9, mu=2), "uda"):
+    for other in (fixmatch(threshold=0.8), fixmatch(mu=2), "uda"):
         with pytest.raises(ValueError, match="method: "):
             trainer(other).load_checkpoint(tmp_path / "c")
     with pytest.raises(ValueError, match="supervised_twin: True, False"):
-        trainer(FixMatch(threshold=0.9), supervised_twin=False).load_checkpoint(tmp_path / "c")
+        trainer(fixmatch(), supervised_twin=False).load_checkpoint(tmp_path / "c")
     with pytest.raises(ValueError, match="epochs is 3, 4"):  # by which ramps go
-        trainer(FixMatch(threshold=0.9), epochs=4).load_checkpoint(tmp_path / "c")
+        trainer(fixmatch(), epochs=4).load_checkpoint(tmp_path / "c")
 
 
 def test_the_twin_is_the_model_trained_without_the_method():
@@ -353,6 +363,17 @@ def test_one_method_serves_several_trainers():
     first.train()
     assert method.data is None and int(second.method.steps) == 0
     assert first.method.data.unlabeled == 70 and second.method.data.unlabeled == 20
+
+
+def test_an_average_of_more_steps_than_the_training_has_is_told():
+    # 3 epochs of 9 batches of unlabelled rows: a tenth of them is 2 steps.
+    message = r"ema=0.999 averages the parameters of about 1,000 steps.* Give ema=0.5, FixMatch's"
+    with pytest.warns(UserWarning, match=message):
+        trainer(FixMatch())
+    with pytest.warns(UserWarning, match="decay=0.99 .* 100 steps"):
+        trainer(MeanTeacher(decay=0.99))
+    for quiet in (FixMatch(ema=0.8), FixMatch(ema=None), "fixmatch"):
+        trainer(quiet)
 
 
 def test_what_no_method_can_do_is_refused():

@@ -71,8 +71,9 @@ class FeatureDropout:
 class ScarfCorruption:
     """Replace a share of each row's values by those of other rows in the same columns.
 
-    The strong augmentation of tables (SCARF: Bahri et al., ICLR 2022). The new values are those
-    that the column really has, and rows stay within the data.
+    SCARF (Bahri et al., ICLR 2022), whose share of .6 serves to learn features without labels.
+    Where a row must keep its class, replace fewer: a tenth, as `default_augmentations` does. The
+    new values are those that the column really has, and rows stay within the data.
 
     Parameters
     ----------
