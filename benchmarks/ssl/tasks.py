@@ -92,8 +92,8 @@ def by_sklearn(name: str) -> Callable[[str | None], tuple[np.ndarray, np.ndarray
 DIGITS = {"hidden": (128, 64), "steps": 400, "learning_rate": 3e-3, "test": 500, "unlabeled": 1000}
 IMAGES = {
     "labels_per_class": 25,
-    "hidden": (256, 128),
-    "steps": 400,
+    "hidden": (128, 64),
+    "steps": 300,
     "learning_rate": 1e-3,
     "test": 2000,
     "unlabeled": 4000,

@@ -98,12 +98,11 @@ class ScarfCorruption:
     def __call__(self, x: Tensor) -> Tensor:
         """Give corrupted rows."""
         pool = x if self.pool is None else self.pool
-        rows = torch.randint(len(pool), x.shape, device=x.device)
-        others = pool.gather(0, rows)
         corrupted = int(self.share * x.shape[1])
-        # The ranks of random numbers are a random permutation of each row's columns.
-        chosen = torch.rand(x.shape, device=x.device).argsort(1).argsort(1) < corrupted
-        return torch.where(chosen, others, x)
+        # Where the largest of random numbers stand is a random choice of each row's columns.
+        columns = torch.rand(x.shape, device=x.device).topk(corrupted, sorted=False).indices
+        rows = torch.randint(len(pool), columns.shape, device=x.device)
+        return x.scatter(1, columns, pool[rows, columns])
 
 
 def mixup(x: Tensor, other: Tensor, weight: float | Tensor) -> Tensor:
