@@ -31,7 +31,6 @@ from typing import Any
 import joblib
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -42,7 +41,7 @@ from tasks import TASKS, Split
 
 from semideep_ext import WeightedTrainer
 from semideep_ext.ssl.mean_teacher import MeanTeacher
-from semideep_ext.ssl.mlsn import MLSN
+from semideep_ext.ssl.mlsn import MLSN, match_outputs
 
 FOUND = RESULTS.with_name("mlsn.json")
 PAGE = RESULTS.parents[2] / "docs" / "mlsn_evidence.md"
@@ -64,15 +63,16 @@ REFERENCE = "mean-teacher"
 class Apart(MLSN):
     """MLSN whose similarity loss trains the similarity network alone, not the features."""
 
-    def _pair_loss(self, h: Tensor, classes: Tensor) -> Tensor:
-        return super()._pair_loss(h.detach(), classes)
+    def _pair_loss(self, h: Tensor, classes: Tensor, y: Tensor) -> Tensor:
+        return super()._pair_loss(h.detach(), classes, y)
 
 
 class Shuffled(MLSN):
     """The control: labels of pairs that say nothing."""
 
-    def _pair_loss(self, h: Tensor, classes: Tensor) -> Tensor:
-        return super()._pair_loss(h, classes[torch.randperm(len(classes))])
+    def _pair_loss(self, h: Tensor, classes: Tensor, y: Tensor) -> Tensor:
+        classes = classes[torch.randperm(len(classes))]
+        return super()._pair_loss(h, classes, classes[: len(y)])
 
 
 def methods(share: float, teacher: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
@@ -120,10 +120,7 @@ def accuracy(made: Any, split: Split, seed: int, rows: slice) -> float:
     predicted = trainer.predict(split.X_test[rows])
     if made is not None and made[1].get("labels") == "pairs":
         own = trainer.predict(split.X)
-        agreement = np.array(
-            [[((own == k) & (split.y == c)).sum() for c in range(10)] for k in range(10)]
-        )
-        predicted = linear_sum_assignment(-agreement)[1][predicted]
+        predicted = match_outputs(own, split.y, 10)[predicted]
     return 100 * float((predicted == split.y_test[rows]).mean())
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -44,8 +47,9 @@ class MLSN(MeanTeacher):
     labels : {"classes", "pairs"}, default "classes"
         "pairs" for weak labels: only whether two labelled rows are of one class is used. In place
         of the labelled loss, -log of the probability that the classifier gives to that, by the
-        inner product p_i . p_j over all pairs of labelled rows (Hsu et al., ICLR 2019). Which
-        output then stands for which class is open: match them before you score.
+        inner product p_i . p_j over all pairs of labelled rows (Hsu et al., ICLR 2019). In L_S and
+        L_sc the classes of labelled rows are those that the classifier finds. Which output stands
+        for which class is open: a warning says so, and `match_outputs` finds it.
     head : str, optional
         Name of the submodule whose input is the features h; by default the last `nn.Linear`.
 
@@ -92,6 +96,12 @@ class MLSN(MeanTeacher):
     def start(self, model: nn.Module, data: Data) -> None:
         """Make the similarity network."""
         super().start(model, data)
+        if self.labels == "pairs":
+            warnings.warn(
+                "labels='pairs' leaves open which output stands for which class, so that accuracy "
+                "and other scores of classes say nothing: find it by mlsn.match_outputs first",
+                stacklevel=2,
+            )
         with evaluation_mode(model), inputs_seen(self._head(model)) as seen:
             model(data.example)
         h = seen[-1].flatten(1)
@@ -106,16 +116,17 @@ class MLSN(MeanTeacher):
         h = h.to(_wide(h.dtype))  # under autocast they are halves
         target = batch.predict(self.taught(batch, self.noisy(rows)))
         teacher_loss = consistency(batch.predict(outputs), target)
-        classes = torch.cat([batch.y, logits.detach()[n:].argmax(1)])
+        found = logits.detach().argmax(1)
+        centres = found[:n] if self.labels == "pairs" else batch.y
         terms = (
             (self.weight_at(batch.progress), teacher_loss),
             (
                 self.similarity_weight * self.similarity_ramp(batch.progress),
-                self._pair_loss(h, classes),
+                self._pair_loss(h, torch.cat([centres, found[n:]]), batch.y),
             ),
             (
                 self.cotraining_weight * self.cotraining_ramp(batch.progress),
-                self._cotraining_loss(h[:n], batch.y, h[n:], logits[n:]),
+                self._cotraining_loss(h[:n], centres, h[n:], logits[n:]),
             ),
         )
         if self.labels == "pairs":
@@ -128,9 +139,12 @@ class MLSN(MeanTeacher):
     def _head(self, model: nn.Module) -> nn.Module:
         return find_module(unwrapped(model), self.head, "head")
 
-    def _pair_loss(self, h: Tensor, classes: Tensor) -> Tensor:
+    def _pair_loss(self, h: Tensor, classes: Tensor, y: Tensor) -> Tensor:
         i, j = torch.randint(len(h), (2, self.pairs), device=h.device)
-        return focal_loss(self.similarity(h[i], h[j]), classes[i] == classes[j])
+        same, last = classes[i] == classes[j], len(y) - 1
+        known = (i <= last) & (j <= last)  # of two labelled rows
+        same = torch.where(known, y[i.clamp(max=last)] == y[j.clamp(max=last)], same)
+        return focal_loss(self.similarity(h[i], h[j]), same)
 
     def _cotraining_loss(self, h: Tensor, y: Tensor, h_u: Tensor, logits: Tensor) -> Tensor:
         with torch.no_grad():
@@ -199,3 +213,29 @@ def weak_label_loss(logits: Tensor, groups: Tensor) -> Tensor:
     agreement = (p[i] * p[j]).sum(1).clamp(1e-7, 1 - 1e-7)  # log(0) is no loss to learn from
     same = (groups[i] == groups[j]).to(p.dtype)
     return F.binary_cross_entropy(agreement, same) if len(i) else p.sum() * 0
+
+
+def match_outputs(outputs: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
+    """Find the class that each output stands for, so that most rows agree (Hungarian method).
+
+    Parameters
+    ----------
+    outputs, y : ndarray of int, shape (n,)
+        What was predicted for labelled rows, and their classes; numbers from 0.
+    classes : int
+        K.
+
+    Returns
+    -------
+    ndarray of int, shape (K,)
+        Each class once.
+
+    Examples
+    --------
+    >>> match_outputs(np.array([0, 0, 1, 2]), np.array([2, 2, 0, 1]), 3)
+    array([2, 0, 1])
+    """
+    agreement = np.zeros((classes, classes))
+    np.add.at(agreement, (outputs, y), 1)
+    matched: np.ndarray = linear_sum_assignment(agreement, maximize=True)[1]
+    return matched

@@ -348,6 +348,28 @@ def test_mlsn(monkeypatch):
     assert result.unlabeled.item() == pytest.approx(-math.log(p), rel=1e-5)
 
 
+def test_mlsn_of_weak_labels_goes_by_the_classes_that_the_classifier_finds(monkeypatch):
+    monkeypatch.setattr(mlsn.SimilarityNetwork, "forward", lambda self, a, b: (a * b).sum(-1))
+    x, u = torch.tensor([[L9, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0]])
+    options = {"augment": unchanged, "ramp": Constant(), "labels": "pairs", "gate": 0.85}
+    values = []
+    for y in ([0, 1], [1, 0]):  # the same pairs, under other names
+        options |= {"similarity_weight": 0.0, "cotraining_ramp": Constant()}
+        with pytest.warns(UserWarning, match="which output stands for which class"):
+            result = losses("mlsn", batch=Batch(x, torch.tensor(y), u), **options)
+        values.append((result.labeled.item(), result.unlabeled.item()))
+    assert values[0] == values[1] and values[0][1] > 0
+
+    # The two labelled rows differ, as is known; the unlabelled one is as the first, as is found.
+    monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.tensor([[0, 0, 1], [1, 2, 0]]))
+    options |= {"similarity_weight": 1.0, "similarity_ramp": Constant(), "cotraining_weight": 0.0}
+    expected = mlsn.focal_loss(torch.tensor([0.0, L9, 0.0]), torch.tensor([False, True, False]))
+    for y in ([0, 1], [1, 0]):
+        with pytest.warns(UserWarning, match="which output stands for which class"):
+            result = losses("mlsn", batch=Batch(x, torch.tensor(y), u), **options)
+        assert result.unlabeled.item() == pytest.approx(expected.item())
+
+
 def test_mlsn_soft_labels_carry_no_gradient():
     torch.manual_seed(0)
     options = {"similarity_weight": 0.0, "cotraining_ramp": Constant(), "gate": 0.0}
