@@ -9,7 +9,7 @@ of which imports only those that stand before it:
 
 - `op`: the ops, their arguments and derivatives, the lists of metrics and kernel functions
 - `weighting`: what weights are made of and what they amount to; losses, features made ready
-- `ssl`: semi-supervised methods, of use in any loop
+- `ssl`: semi-supervised methods, of use in any loop; `graph`: those on affinities of rows
 - `training`: the trainer of torch models; `plots`: pictures
 - `estimators`: the layer of scikit-learn, and selection of metric and lambda
 - `experiments`: comparisons over splits, with statistics and a report

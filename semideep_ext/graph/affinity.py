@@ -1,0 +1,159 @@
+"""Affinities of rows, as graph methods ask for them: by their products with columns of numbers.
+
+`KernelAffinity` computes each product anew from the rows and stores no matrix; `MatrixAffinity`
+holds a matrix that is sparse (nearest neighbours) or that a callable made.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from semideep_ext.op.functional import distance_weights, kernel_matmul
+
+# Rows whose affinities to each other are held at once, so many floats a row: 15 MiB for 60,000.
+LEAF = 64
+
+
+class Affinity(Protocol):
+    """The matrix W of affinities of n rows.
+
+    Attributes
+    ----------
+    diagonal : Tensor, shape (n,)
+        Affinity of each row to itself.
+    symmetric : bool
+    """
+
+    diagonal: Tensor
+    symmetric: bool
+
+    def of_others(self, v: Tensor) -> Tensor:
+        """Multiply W without its diagonal with v, (n, C)."""
+
+    def in_degrees(self) -> Tensor:
+        """Sum the columns without the diagonal, (n,)."""
+
+
+class KernelAffinity:
+    """exp(-gamma d) of all pairs of rows, computed in each product; memory is that of the rows."""
+
+    symmetric = True
+
+    def __init__(self, rows: Tensor, metric: Any, gamma: float) -> None:
+        self.rows, self.metric, self.gamma = rows, metric, gamma
+        self.diagonal = rows.new_ones(len(rows))
+
+    def of_others(self, v: Tensor) -> Tensor:
+        """Multiply W without its diagonal with v, (n, C).
+
+        The diagonal cannot be taken off afterwards: 1 + 1e-18 is 1. So each half of the rows is
+        multiplied with the other, and with itself likewise: as many pairs as at once.
+        """
+        return self._within(self.rows, v)
+
+    def _within(self, rows: Tensor, v: Tensor) -> Tensor:
+        if len(rows) <= LEAF:
+            one = torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
+            matrix: Tensor = kernel_matmul(rows, rows, one, self.metric, self.gamma)
+            return matrix.fill_diagonal_(0) @ v
+        half = len(rows) // 2
+        (a, b), (v_a, v_b) = rows.tensor_split([half]), v.tensor_split([half])
+        return torch.cat(
+            [
+                self._within(a, v_a) + self._between(a, b, v_b),
+                self._within(b, v_b) + self._between(b, a, v_a),
+            ]
+        )
+
+    def in_degrees(self) -> Tensor:
+        """Sum the columns without the diagonal, (n,)."""
+        return self.of_others(self.diagonal[:, None])[:, 0]
+
+    def _between(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        product: Tensor = kernel_matmul(x, y, v, self.metric, self.gamma)
+        return product
+
+    def shares(self, rows: Tensor, v: Tensor) -> Tensor:
+        """Give each row's sums over v >= 0, (n, C), as shares of their total, (m, C).
+
+        Sums that are all 0, as rows are too far away, are taken in the log domain: their shares go
+        by the nearest rows then.
+        """
+        sums = self._between(rows, self.rows, v)
+        total = sums.sum(1)
+        far = total <= torch.finfo(sums.dtype).tiny
+        if far.any():
+            logs = torch.stack([self._log_sums(rows[far], column) for column in v.T], 1)
+            sums[far] = logs.softmax(1).to(sums.dtype)
+            total = sums.sum(1)
+        return sums / total[:, None]
+
+    def _log_sums(self, rows: Tensor, column: Tensor) -> Tensor:
+        """Sum over the rows where the column is not 0, in double: logs of far rows are large."""
+        rows, column = rows.double(), column.double()
+        log_sums = torch.full_like(rows[:, 0], -torch.inf)
+        for part in column.nonzero()[:, 0].split(4096):  # rows in double at once
+            log_mean = distance_weights(
+                rows,
+                self.rows[part].double(),
+                self.metric,
+                self.gamma,
+                y_weight=column[part],
+                log=True,
+            )
+            log_sums = torch.logaddexp(log_sums, log_mean + column[part].sum().log())
+        return log_sums
+
+
+class MatrixAffinity:
+    """A matrix, dense or sparse, as torch holds it."""
+
+    def __init__(self, matrix: Any, dtype: torch.dtype, device: torch.device) -> None:
+        given: Any = sparse.coo_array(matrix) if sparse.issparse(matrix) else np.array(matrix)
+        self.symmetric = bool(abs(given - given.T).max() == 0)
+        self.diagonal = torch.as_tensor(given.diagonal().copy(), dtype=dtype, device=device)
+        if sparse.issparse(given):
+            given.setdiag(0)
+            index = torch.as_tensor(np.stack(given.coords), dtype=torch.int64)
+            values = torch.as_tensor(given.data, dtype=dtype)
+            listed = torch.sparse_coo_tensor(index, values, given.shape, check_invariants=True)
+            self.matrix = listed.coalesce().to(device)
+        else:
+            np.fill_diagonal(given, 0)
+            self.matrix = torch.as_tensor(given, dtype=dtype, device=device)
+
+    def of_others(self, v: Tensor) -> Tensor:
+        """Multiply W without its diagonal with v, (n, C)."""
+        return self.matrix @ v
+
+    def in_degrees(self) -> Tensor:
+        """Sum the columns without the diagonal, (n,)."""
+        sums = self.matrix.sum(0)
+        return sums.to_dense() if sums.is_sparse else sums
+
+
+class Normalized:
+    r"""S = D^{-1/2} W D^{-1/2}, of Zhou et al. (2004), with the diagonals of W and S 0.
+
+    Attributes
+    ----------
+    degrees : Tensor, shape (n,)
+        D, sums of the columns of W.
+    scale : Tensor, shape (n,)
+        1 / sqrt(degrees); 1 for rows with no affinity to another.
+    """
+
+    def __init__(self, affinity: Affinity) -> None:
+        self._affinity = affinity
+        self.degrees = affinity.in_degrees()
+        self.scale = torch.where(self.degrees > 0, self.degrees, 1.0).rsqrt()
+
+    def __matmul__(self, v: Tensor) -> Tensor:
+        """Multiply with v, (n, C)."""
+        scale = self.scale[:, None]
+        return scale * self._affinity.of_others(scale * v)
