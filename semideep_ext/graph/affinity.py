@@ -78,26 +78,28 @@ class KernelAffinity:
         product: Tensor = kernel_matmul(x, y, v, self.metric, self.gamma)
         return product
 
-    def shares(self, rows: Tensor, v: Tensor) -> Tensor:
-        """Give each row's sums over v >= 0, (n, C), as shares of their total, (m, C).
+    def averages(self, rows: Tensor, v: Tensor) -> Tensor:
+        """Average v, (n, C), by the affinity of other rows, (m, D), to these: (m, C).
 
-        Sums that are all 0, as rows are too far away, are taken in the log domain: their shares go
-        by the nearest rows then.
+        Where all affinities of a row are 0, as it is too far away, the sums are taken in the log
+        domain, in double: its average goes by the nearest rows then.
         """
-        sums = self._between(rows, self.rows, v)
-        total = sums.sum(1)
-        far = total <= torch.finfo(sums.dtype).tiny
+        sums = self._between(rows, self.rows, torch.cat([v, torch.ones_like(v[:, :1])], 1))
+        total = sums[:, -1:]
+        far = total[:, 0] <= torch.finfo(sums.dtype).tiny
+        averages = sums[:, :-1] / total.masked_fill(far[:, None], 1.0)
         if far.any():
-            logs = torch.stack([self._log_sums(rows[far], column) for column in v.T], 1)
-            sums[far] = logs.softmax(1).to(sums.dtype)
-            total = sums.sum(1)
-        return sums / total[:, None]
+            low = v.amin(0)  # logs are of what is positive
+            logs = torch.stack([self._log_sums(rows[far], c) for c in (v - low).T], 1)
+            total_log = self._log_sums(rows[far], torch.ones_like(v[:, 0]))
+            averages[far] = (logs - total_log[:, None]).exp().to(v.dtype) + low
+        return averages
 
     def _log_sums(self, rows: Tensor, column: Tensor) -> Tensor:
-        """Sum over the rows where the column is not 0, in double: logs of far rows are large."""
+        """Log of the sums over the rows where the column is not 0."""
         rows, column = rows.double(), column.double()
-        log_sums = torch.full_like(rows[:, 0], -torch.inf)
-        for part in column.nonzero()[:, 0].split(4096):  # rows in double at once
+        log_sums, used = torch.full_like(rows[:, 0], -torch.inf), column.nonzero()[:, 0]
+        for part in used.split(4096) if len(used) else ():  # rows in double at once
             log_mean = distance_weights(
                 rows,
                 self.rows[part].double(),

@@ -203,9 +203,9 @@ class GraphClassifier(ClassifierMixin, BaseEstimator):
         if self.kernel in ("rbf", "exponential"):
             known = self._rows.rows
             v = torch.as_tensor(distributions, dtype=known.dtype, device=known.device)
-            shares = self._rows.shares(torch.from_numpy(_dense(X)).to(known.device), v)
-            found: np.ndarray = shares.cpu().double().numpy()
-            return found
+            averages = self._rows.averages(torch.from_numpy(_dense(X)).to(known.device), v)
+            found: np.ndarray = averages.cpu().double().numpy()
+            return found / found.sum(1, keepdims=True)
         if self.kernel == "knn":
             nearest = self._neighbours.kneighbors(X, return_distance=False)
             return np.asarray(distributions[nearest].mean(1))

@@ -5,6 +5,7 @@ Exceptions stand in EXCEPTIONS, each with its reason.
 """
 
 import importlib.util
+from types import SimpleNamespace as Namespace
 
 import numpy as np
 import pytest
@@ -56,14 +57,8 @@ def suite():
         patch.setattr(theirs, "LabelPropagation", Propagation)
         patch.setattr(theirs, "LabelSpreading", Spreading)
         spec.loader.exec_module(module)
-    module.label_propagation = _Ours
+    module.label_propagation = Namespace(LabelPropagation=Propagation, LabelSpreading=Spreading)
     return {name: test for name, test in vars(module).items() if name.startswith("test_")}
-
-
-class _Ours:
-    """What the tests name as a module."""
-
-    LabelPropagation, LabelSpreading = Propagation, Spreading
 
 
 TESTS = suite()
