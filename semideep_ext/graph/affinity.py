@@ -15,8 +15,10 @@ from torch import Tensor
 
 from semideep_ext.op.functional import distance_weights, kernel_matmul
 
-# Rows whose affinities to each other are held at once, so many floats a row: 15 MiB for 60,000.
+# Rows whose affinities to each other are computed as a matrix, which holds few numbers then.
 LEAF = 64
+# Up to so many rows the whole matrix is kept, 16 MiB in float32: a product then takes a fraction.
+KEPT = 2048
 
 
 class Affinity(Protocol):
@@ -40,13 +42,14 @@ class Affinity(Protocol):
 
 
 class KernelAffinity:
-    """exp(-gamma d) of all pairs of rows, computed in each product; memory is that of the rows."""
+    """exp(-gamma d) of all pairs of rows; of many, computed anew in each product, never stored."""
 
     symmetric = True
 
     def __init__(self, rows: Tensor, metric: Any, gamma: float) -> None:
         self.rows, self.metric, self.gamma = rows, metric, gamma
         self.diagonal = rows.new_ones(len(rows))
+        self._kept = self._matrix(rows) if len(rows) <= KEPT else None
 
     def of_others(self, v: Tensor) -> Tensor:
         """Multiply W without its diagonal with v, (n, C).
@@ -54,13 +57,11 @@ class KernelAffinity:
         The diagonal cannot be taken off afterwards: 1 + 1e-18 is 1. So each half of the rows is
         multiplied with the other, and with itself likewise: as many pairs as at once.
         """
-        return self._within(self.rows, v)
+        return self._within(self.rows, v) if self._kept is None else self._kept @ v
 
     def _within(self, rows: Tensor, v: Tensor) -> Tensor:
         if len(rows) <= LEAF:
-            one = torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
-            matrix: Tensor = kernel_matmul(rows, rows, one, self.metric, self.gamma)
-            return matrix.fill_diagonal_(0) @ v
+            return self._matrix(rows) @ v
         half = len(rows) // 2
         (a, b), (v_a, v_b) = rows.tensor_split([half]), v.tensor_split([half])
         return torch.cat(
@@ -69,6 +70,12 @@ class KernelAffinity:
                 self._within(b, v_b) + self._between(b, a, v_a),
             ]
         )
+
+    def _matrix(self, rows: Tensor) -> Tensor:
+        """Give the affinities of rows to each other, 0 to themselves, (n, n)."""
+        # The mean over one row, of each in a batch, is the affinity to that row.
+        matrix: Tensor = distance_weights(rows, rows[:, None], self.metric, self.gamma)
+        return matrix.fill_diagonal_(0)
 
     def in_degrees(self) -> Tensor:
         """Sum the columns without the diagonal, (n,)."""
