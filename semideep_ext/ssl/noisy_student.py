@@ -50,6 +50,8 @@ class NoisyStudent(Method):
 
     Notes
     -----
+    Each part is a training of its own: with three rounds give four times the epochs that one needs.
+
     Needs `Data.pool` and `Batch.u_index`. Labelled and unlabelled rows share one pass, so that
     batch norm sees both.
     """
