@@ -6,22 +6,20 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone, is_classifier
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import Tags, get_tags
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from semideep_ext.estimators.base import DistanceWeighted
 from semideep_ext.estimators.rows import finite
 from semideep_ext.op.arguments import check_columns, column_names
-from semideep_ext.weighting.checks import as_array, missing_as_nan
-from semideep_ext.weighting.labels import labeled_rows, plain_labels
+from semideep_ext.weighting.classes import LabeledScore, class_codes
 
 NUMBERS: dict[str, Any] = {"dtype": [np.float64, np.float32], "ensure_all_finite": False}
 
 
-class PartlyLabeled(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class PartlyLabeled(LabeledScore, MetaEstimatorMixin, BaseEstimator):
     """Base class of classifiers that label unlabelled rows by a classifier inside.
 
     Inside, classes are numbers 0 to C - 1, and -1 marks unlabelled rows.
@@ -49,21 +47,8 @@ class PartlyLabeled(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             If the estimator is no classifier.
         """
         self._check_estimator(self.estimator)
-        if y is not None:  # which scikit-learn refuses in its own words
-            y = missing_as_nan(as_array(y, "y"))
-        check_y = {"ensure_2d": False, "ensure_all_finite": False, "dtype": None}
-        rows, y = validate_data(self, X, y, validate_separately=(NUMBERS, check_y))
-        if len(rows) != len(y):
-            raise ValueError(f"X has {len(rows)} rows and y {len(y)}; give one label a row")
-        rows, y = finite(rows, X, "X"), column_or_1d(y, warn=True)
-        labeled = labeled_rows(y)
-        if not labeled.any():
-            raise ValueError(f"y marks all of its {len(y)} rows as unlabelled: label some")
-        labels = plain_labels(y[labeled])
-        check_classification_targets(labels)
-        self.classes_, numbers = np.unique(labels, return_inverse=True)
-        codes = np.full(len(rows), -1)
-        codes[labeled] = numbers
+        rows = finite(validate_data(self, X, **NUMBERS), X, "X")
+        self.classes_, codes = class_codes(y, len(rows))
         if X_unlabeled is not None:
             more = self._more_rows(X, X_unlabeled)
             rows = np.concatenate([rows, more])
@@ -91,7 +76,7 @@ class PartlyLabeled(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _learn(self, rows: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Label rows, and give the codes that they have in the end, (n,); -1 for none."""
-        raise NotImplementedError
+        raise NotImplementedError  # each method has its own
 
     def _check_estimator(self, estimator: Any) -> None:
         if estimator is not None and (isinstance(estimator, type) or not is_classifier(estimator)):
@@ -120,7 +105,7 @@ class PartlyLabeled(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _probabilities(self, rows: np.ndarray) -> np.ndarray:
         """Give probabilities of the classes, (n, C)."""
-        raise NotImplementedError
+        raise NotImplementedError  # each method has its own
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Give the probabilities of the classes in the order of `classes_`, shape (n, C)."""
@@ -135,10 +120,10 @@ class PartlyLabeled(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return classes
 
     def score_supervised(self, X: Any, y: Any) -> float:
-        """Give the accuracy of `supervised_`, which has seen the labelled rows only."""
-        check_is_fitted(self)
+        """Mean accuracy of `supervised_` on the labelled rows; it has seen no others."""
+        X, y, _ = self._scored(X, y)
         rows = finite(validate_data(self, X, reset=False, **NUMBERS), X, "X")
-        return float((self.classes_[self.supervised_.predict(rows)] == as_array(y, "y")).mean())
+        return float((self.classes_[self.supervised_.predict(rows)] == y).mean())
 
     def __sklearn_is_fitted__(self) -> bool:
         """Tell scikit-learn whether it is fitted."""

@@ -13,20 +13,20 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.utils import Tags, _safe_indexing, get_tags
+from sklearn.utils import Tags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
 from semideep_ext.estimators.around import refuse_mark_as_class
 from semideep_ext.estimators.base import DistanceWeighted
 from semideep_ext.op.arguments import is_missing
 from semideep_ext.op.functional import DEFAULT_EPS
 from semideep_ext.weighting.checks import as_array, missing_as_nan
+from semideep_ext.weighting.classes import LabeledScore, kept_rows
 from semideep_ext.weighting.labels import (
-    is_unlabeled,
     labeled_rows,
     plain_labels,
     rows_with_targets,
@@ -39,7 +39,7 @@ def _has(method: str) -> Callable[[Any], bool]:
     return lambda self: hasattr(getattr(self, "estimator_", None) or self._inner(), method)
 
 
-class DistanceWeightedClassifier(ClassifierMixin, DistanceWeighted):
+class DistanceWeightedClassifier(LabeledScore, DistanceWeighted):
     r"""Fit a classifier with labelled rows weighted by their closeness to the unlabelled rows.
 
     .. math:: w_i = \frac{1}{M} \sum_j \exp(-\lambda \, d(x_i, y_j))
@@ -172,25 +172,6 @@ class DistanceWeightedClassifier(ClassifierMixin, DistanceWeighted):
         """Scores of the classes: (N,) for two, (N, n_classes) for more."""
         return self._call_fitted(X, "decision_function")
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Mean accuracy on the labelled rows.
-
-        Parameters
-        ----------
-        X : array or DataFrame, shape (N, D)
-        y : array-like, shape (N,)
-            Unlabelled rows do not count; the mark counts where it was a class in `fit`.
-        sample_weight : array-like, shape (N,), optional
-        """
-        check_is_fitted(self)
-        y = as_array(y, "y")
-        mark = self.unlabeled
-        if not is_missing(mark) and mark in self.classes_.tolist():
-            mark = np.nan
-        keep = ~is_unlabeled(y.ravel(), mark)
-        X, y, sample_weight = _kept(keep, X, y, sample_weight)
-        return float(super().score(X, plain_labels(y), sample_weight))
-
     def __sklearn_tags__(self) -> Tags:
         """Say what the estimator can do."""
         tags = super().__sklearn_tags__()
@@ -254,22 +235,10 @@ class DistanceWeightedRegressor(RegressorMixin, DistanceWeighted):
         sample_weight : array-like, shape (N,), optional
         """
         y = missing_as_nan(as_array(y, "y")).astype(np.float64)
-        return float(super().score(*_kept(rows_with_targets(y), X, y, sample_weight)))
+        return float(super().score(*kept_rows(rows_with_targets(y), X, y, sample_weight)))
 
     def __sklearn_tags__(self) -> Tags:
         """Say what the estimator can do."""
         tags = super().__sklearn_tags__()
         tags.regressor_tags = copy.deepcopy(get_tags(self._inner()).regressor_tags)
         return tags
-
-
-def _kept(
-    keep: np.ndarray, X: Any, y: np.ndarray, sample_weight: Any
-) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """Leave out the rows without a label, on which there is nothing to score."""
-    if len(keep) and not keep.any():
-        raise ValueError(f"y holds no labelled row to score on: all {len(keep)} are unlabelled")
-    if keep.all():
-        return X, y, sample_weight
-    weight = None if sample_weight is None else np.asarray(sample_weight)[keep]
-    return _safe_indexing(X, keep), y[keep], weight

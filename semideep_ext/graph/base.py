@@ -8,24 +8,23 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import Tags
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from semideep_ext._progress import progress_bar
 from semideep_ext.graph.affinity import Affinity, KernelAffinity, MatrixAffinity
 from semideep_ext.graph.bandwidth import resolve_gamma
-from semideep_ext.weighting.checks import as_array, check_number, check_whole, missing_as_nan
-from semideep_ext.weighting.labels import labeled_rows, plain_labels
+from semideep_ext.weighting.checks import check_number, check_whole
+from semideep_ext.weighting.classes import LabeledScore, class_codes
 
 SPARSE = ["csr", "csc"]  # what scikit-learn turns the others into
 
 
-class GraphClassifier(ClassifierMixin, BaseEstimator):
+class GraphClassifier(LabeledScore, BaseEstimator):
     """Base class: rows, labels and affinities; `_solve` is the method's own."""
 
     _both_ways = False  # whether a neighbour is one in both directions
@@ -55,7 +54,7 @@ class GraphClassifier(ClassifierMixin, BaseEstimator):
 
     def _solve(self, affinity: Affinity, one_hot: Tensor, labeled: Tensor) -> Tensor:
         """Give scores >= 0 of all rows, (n, C); all 0 in rows that no label reaches."""
-        raise NotImplementedError
+        raise NotImplementedError  # each method has its own
 
     def fit(self, X: Any, y: Any) -> Any:
         """Find the labels of the unlabelled rows.
@@ -75,21 +74,9 @@ class GraphClassifier(ClassifierMixin, BaseEstimator):
         """
         self._check_parameters()
         self.X_ = validate_data(self, X, accept_sparse=SPARSE, dtype=[np.float64, np.float32])
-        if y is not None:  # which scikit-learn refuses in its own words
-            y = missing_as_nan(as_array(y, "y"))
-        y = column_or_1d(y, warn=True)
-        if y.dtype.kind == "f" and np.isinf(y).any():
-            raise ValueError("y holds infinity; give labels, and -1 or NaN to unlabelled rows")
-        if len(y) != self.X_.shape[0]:
-            raise ValueError(f"X has {self.X_.shape[0]} rows and y {len(y)}; give one label a row")
-        labeled = labeled_rows(y)
-        if not labeled.any():
-            raise ValueError(f"y marks all of its {len(y)} rows as unlabelled: label some")
-        labels = plain_labels(y[labeled])
-        check_classification_targets(labels)
-        self.classes_, numbers = np.unique(labels, return_inverse=True)
-        one_hot = np.zeros((len(y), len(self.classes_)))
-        one_hot[labeled, numbers] = 1
+        self.classes_, codes = class_codes(y, self.X_.shape[0])
+        labeled = codes >= 0
+        one_hot = (codes[:, None] == np.arange(len(self.classes_))).astype(np.float64)
         device = torch.device(self.device)
         affinity = self._affinity()
         with progress_bar(type(self).__name__, self.max_iter, self.verbose) as self._bar:
@@ -134,6 +121,9 @@ class GraphClassifier(ClassifierMixin, BaseEstimator):
                 f"kernel(X, X) has shape {matrix.shape}; give ({rows.shape[0]}, {rows.shape[0]}), "
                 "the affinity of each row to each"
             )
+        values = matrix.data if sparse.issparse(matrix) else np.asarray(matrix)
+        if not (np.isfinite(values) & (values >= 0)).all():
+            raise ValueError("kernel(X, X) holds NaN, infinity or negative values: give affinities")
         return MatrixAffinity(matrix, torch.float64, device)
 
     def _after_step(self) -> None:
@@ -164,7 +154,8 @@ class GraphClassifier(ClassifierMixin, BaseEstimator):
         total = scores.sum(1, keepdims=True)
         lost = total[:, 0] <= 0
         if lost.any():
-            hint = f", gamma is {self.gamma_:.3g}" if hasattr(self, "gamma_") else ""
+            by_gamma = self.kernel in ("rbf", "exponential")
+            hint = f", gamma is {self.gamma_:.3g}" if by_gamma else ""
             warnings.warn(
                 f"{lost.sum()} of the {(~labeled).sum()} unlabelled rows have no affinity, through "
                 f"others or by themselves, to a labelled one{hint}: their classes are all as "

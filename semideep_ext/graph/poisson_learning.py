@@ -70,5 +70,8 @@ class PoissonLearning(GraphClassifier):
         u = u - (degrees * u).sum(0) / degrees.sum().clamp(min=torch.finfo().tiny)
         self.scores_ = u.cpu().double().numpy()
         size = u.square().mean().sqrt().clamp(min=torch.finfo().tiny)
-        reached = labeled | (spread.degrees > 0)
+        # In pieces of the graph without a label all scores are exactly 0; next to a label they are
+        # so only where classes are level.
+        beside = (spread @ labeled[:, None].to(v.dtype))[:, 0] > 0
+        reached = labeled | beside | (v != 0).any(1)
         return torch.where(reached[:, None], (u / size).softmax(1), 0.0)

@@ -46,8 +46,16 @@ def test_unlabelled_rows_are_marked_missing_or_given(method):
         assert (model.predict(X) == y).mean() > 0.9
 
 
+@pytest.mark.parametrize("method", ALL)
+def test_unlabelled_rows_do_not_count_in_scores(method):
+    X, half, y = half_labelled()
+    model, known = method().fit(X, half), half >= 0
+    assert model.score(X, half) == model.score(X[known], y[known]) > 0.9
+    assert model.score_supervised(X, half) == model.score_supervised(X[known], y[known]) > 0.9
+
+
 def test_self_training_is_that_of_scikit_learn():
-    X, half, _ = half_labelled()
+    X, half, y = half_labelled()
     ours = SelfTraining(GaussianNB(), threshold=0.9).fit(X, half)
     theirs = SelfTrainingClassifier(GaussianNB(), threshold=0.9).fit(X, half)
     np.testing.assert_array_equal(ours.transduction_, theirs.transduction_)
@@ -55,7 +63,7 @@ def test_self_training_is_that_of_scikit_learn():
     np.testing.assert_array_equal(ours.predict_proba(X), theirs.predict_proba(X))
     assert ours.termination_condition_ == theirs.termination_condition_
     alone = GaussianNB().fit(X[half >= 0], half[half >= 0])
-    assert ours.score_supervised(X, half) == alone.score(X, half)
+    assert ours.score_supervised(X, y) == alone.score(X, y)
 
 
 @pytest.mark.parametrize("method", ALL)

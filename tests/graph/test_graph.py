@@ -190,7 +190,7 @@ def test_gamma_of_equal_rows():
 def test_rows_that_no_label_reaches_are_told_and_are_uniform():
     X = np.r_[np.arange(5.0), 1e3 + np.arange(5.0)][:, None]
     y = np.array([0, -1, -1, -1, 1, -1, -1, -1, -1, -1])
-    for method in (LabelPropagation, LabelSpreading, LaplaceLearning):
+    for method in ALL:
         with pytest.warns(UserWarning, match="5 of the 8 unlabelled rows have no affinity"):
             model = method(gamma=1.0).fit(X, y)
         np.testing.assert_array_equal(model.label_distributions_[5:], 0.5)
@@ -253,6 +253,8 @@ def test_laplacian_kernel_by_a_metric_or_a_callable():
         ({"tol": -1}, "tol"),
         ({"kernel": "knn", "solver": "cg"}, "needs symmetric affinities"),
         ({"kernel": lambda a, b: np.ones(3)}, r"has shape \(3,\); give \(200, 200\)"),
+        ({"kernel": lambda a, b: np.full((len(a), len(b)), np.nan)}, "NaN, infinity or negative"),
+        ({"kernel": lambda a, b: -np.ones((len(a), len(b)))}, "NaN, infinity or negative"),
         ({"kernel": "exponential", "metric": torch.cdist}, "gamma='knn' is for metrics by name"),
     ],
 )
@@ -268,6 +270,14 @@ def test_bad_labels_are_refused():
         LabelPropagation().fit(X, np.full(200, -1))
     with pytest.raises(ValueError, match="X has 200 rows and y 100"):
         LabelPropagation().fit(X, y[:100])
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_unlabelled_rows_do_not_count_in_scores(method):
+    X, y, _ = half_labelled()
+    model = method(gamma=0.3).fit(X, y)
+    known = y >= 0
+    assert model.score(X, y) == (model.predict(X[known]) == y[known]).mean() > 0.5
 
 
 def test_convergence_is_told(capsys):
